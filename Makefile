@@ -1,0 +1,47 @@
+# Everything starts here. Only Python 3.11+ and make are needed: the first target that needs it
+# builds .venv from uv.lock with a pinned uv, which lives beside it in .uv.
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+UV := .uv/bin/uv
+BIN := .venv/bin
+STAMP := .venv/.installed
+export UV_PROJECT_ENVIRONMENT := .venv
+export UV_PYTHON_DOWNLOADS := never
+
+.PHONY: run ui test check bench soak clean help
+.DEFAULT_GOAL := help
+
+help: ## what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11")'
+	@$(PYTHON) -m venv .uv
+	@.uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+$(STAMP): $(UV) pyproject.toml uv.lock
+	@$(UV) sync --frozen --quiet --python $(PYTHON)
+	@touch $@
+
+run: $(STAMP) ## the whole job: Stripe, segments, plan, Mavera, summary
+	@$(BIN)/stripe-mavera run
+
+ui: $(STAMP) ## the Dagster UI on the same graph
+	@$(BIN)/stripe-mavera ui
+
+test: $(STAMP) check ## lint, types and all tests
+	@$(BIN)/pytest -n 2 -m "not soak" tests
+
+check: $(STAMP) ## lint and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: $(STAMP) ## speed, on a simulated account of 10,000 customers
+	@$(BIN)/python -m benchmarks.refresh
+
+soak: $(STAMP) ## the long proofs
+	@$(BIN)/pytest -n 2 -m soak tests
+
+clean: ## remove the environment and all local data
+	rm -rf .venv .uv .data .dagster
