@@ -1,9 +1,9 @@
 """The raw tables `stripe/<table>`: what is kept of each Stripe object, declared once.
 
-A row is one object id. Amounts are integers in the currency's minor units, times are UTC. Only columns that a
-segment reads are kept: no card numbers, no free text, no addresses below the country, no IP. Nested parts that
-MRR needs travel in `billing`, a JSON text in the shape of the API (reduced to the fields of the revenue rules).
-How the columns are read from objects of any API version is in `ingest.accessors`.
+A row is one object id. Amounts are integers in the currency's minor units, times are UTC. Only columns that
+a segment reads are kept: no card numbers, no free text, no addresses below the country, no IP. Nested parts
+that MRR needs travel in `billing`, a JSON text in the shape of the API, reduced to the fields of the revenue
+rules. How the columns are read from objects of any API version is in `ingest.accessors`.
 """
 
 import pyarrow as pa

@@ -78,9 +78,7 @@ SEGMENT_TABLES: dict[str, pa.Schema] = {
         "Each customer with a subscription: state, kind of risk, published-points score and its signals.",
         [
             _CUSTOMER,
-            _column(
-                "state", _TEXT, "healthy, at_risk, past_due, scheduled_cancel or canceled", required=True
-            ),
+            _column("state", _TEXT, "healthy, at_risk, past_due, scheduled_cancel or canceled", required=True),
             _column("kind", _TEXT, "voluntary, involuntary or unknown", required=True),
             _column("score", _INT, "0 to 100", required=True),
             _column("signals", _TEXT, "signals that fired, joined by '; '", required=True),

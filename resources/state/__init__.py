@@ -1,0 +1,11 @@
+"""The state: small transactional tables (cursors, inbox, intents, budget, audit) in SQLite or PostgreSQL.
+
+`engine` opens the database and runs migrations; every other module declares the tables of one concern on the
+shared `metadata`. What the rows mean is decided by the rooms that use them. No transaction may stay open across
+a network call.
+"""
+
+from resources.state.engine import State, StateError
+from resources.state.metadata import metadata
+
+__all__ = ["State", "StateError", "metadata"]
