@@ -1,0 +1,37 @@
+"""Where Dagster keeps runs and events: a folder of ours as DAGSTER_HOME, or PostgreSQL when its URL is set.
+
+Here: the instance file that `dagster.yaml` becomes. Not here: anything about assets.
+"""
+
+import os
+from pathlib import Path
+
+from pipelines.settings import Settings
+
+__all__ = ["prepare_dagster_home"]
+
+_INSTANCE_FILE = Path(__file__).parent.parent / "dagster.yaml"
+_POSTGRES_STORAGE = """
+storage:
+  postgres:
+    postgres_url:
+      env: DAGSTER_POSTGRES_URL
+"""
+
+
+def prepare_dagster_home(settings: Settings) -> Path:
+    """Write the instance file and point this process and its children at it. Returns the folder.
+
+    The PostgreSQL URL is named in the file by its variable, never by its value.
+    """
+    home = settings.dagster_home
+    home.mkdir(parents=True, exist_ok=True)
+    text = _INSTANCE_FILE.read_text(encoding="utf-8")
+    if settings.dagster_postgres_url is not None:
+        text += _POSTGRES_STORAGE
+        os.environ["DAGSTER_POSTGRES_URL"] = settings.dagster_postgres_url.get_secret_value()
+    target = home / "dagster.yaml"
+    if not target.exists() or target.read_text(encoding="utf-8") != text:
+        target.write_text(text, encoding="utf-8")
+    os.environ["DAGSTER_HOME"] = str(home)
+    return home

@@ -1,0 +1,248 @@
+"""Every setting of the product, in one typed class read from the environment and `.env`.
+
+Here: names, types, units, defaults and the rules between them. Nobody else reads the environment. The table of
+settings in the documentation is generated from the descriptions below (`stripe-mavera settings`).
+A side (Stripe, Mavera) whose key is not set falls back to its sandbox on loopback, on its own.
+"""
+
+import ipaddress
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+__all__ = [
+    "SANDBOX_MAVERA_PORT",
+    "SANDBOX_STRIPE_PORT",
+    "Mode",
+    "Settings",
+]
+
+STRIPE_BASE = "https://api.stripe.com"
+MAVERA_BASE = "https://app.mavera.io/api/v1"
+ECB_RATES = "https://www.ecb.europa.eu/stats/eurofxref/eurofxref-hist.zip"
+SANDBOX_STRIPE_PORT = 8787
+SANDBOX_MAVERA_PORT = 8790
+# Stand-ins accept any key of the right form; these two say in every log what they are.
+_SANDBOX_STRIPE_KEY = "rk_test_sandbox"
+_SANDBOX_MAVERA_KEY = "mvra_test_sandbox"
+# The sandbox business of `make run` is planned, paid and approved within this many pretend credits.
+_SANDBOX_CREDITS = 10_000
+
+
+class Mode(StrEnum):
+    """Whose data the tables hold. Each mode has a folder of its own, so that they never mix."""
+
+    SANDBOX = "sandbox"
+    TEST = "test"
+    LIVE = "live"
+
+
+class Settings(BaseSettings):
+    """The settings. Durations in seconds, money in minor units, credits in Mavera credits."""
+
+    model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True)
+
+    stripe_api_key: SecretStr | None = Field(
+        None, description="Restricted Stripe key (`rk_live_…`, `rk_test_…`) with read permissions. Unset: sandbox."
+    )
+    stripe_api_base: str | None = Field(
+        None, description=f"Stripe's address. Default `{STRIPE_BASE}`, or the sandbox on loopback without a key."
+    )
+    stripe_webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (), description="Signing secrets of the webhook endpoint, separated by commas; two while one is rolled."
+    )
+    stripe_requests_per_second: float | None = Field(
+        None, gt=0, description="Limit of the whole account. Default: Stripe's own, 100 live and 25 test."
+    )
+    stripe_allow_unrestricted_key: bool = Field(
+        False, description="Accept `sk_live_…`, which can also write. A restricted key is the better answer."
+    )
+    stripe_request_budget: int | None = Field(
+        None, gt=0, description="Most Stripe requests a run may send; optional look-ups stop first. Default: none."
+    )
+    stripe_exports_uri: str | None = Field(
+        None, description="Folder or bucket with Stripe Data Pipeline or Dashboard exports."
+    )
+    mavera_api_key: SecretStr | None = Field(None, description="Mavera key. Unset: sandbox.")
+    mavera_api_base: str | None = Field(
+        None, description=f"Mavera's address. Default `{MAVERA_BASE}`, or the sandbox on loopback without a key."
+    )
+    mavera_sandbox: bool = Field(False, description="Send `X-Mavera-Sandbox: true` with every Mavera request.")
+    mavera_webhook_secret: SecretStr | None = Field(
+        None, description="Secret that signs Mavera's generation callbacks. Unset: callbacks are refused."
+    )
+    mavera_workspace: str | None = Field(
+        None, description="Mavera workspace id for generations. Default: the key's."
+    )
+    mavera_auto_approve_credits: int | None = Field(
+        None,
+        ge=0,
+        description=(
+            "A plan up to this many credits approves itself; above, a person approves its hash. "
+            f"Default: 0, and {_SANDBOX_CREDITS} against a stand-in on loopback."
+        ),
+    )
+    mavera_credit_budget: int | None = Field(
+        None,
+        ge=0,
+        description="Most credits to spend in a calendar month (UTC). Default: what the account has left.",
+    )
+    lake_uri: str | None = Field(
+        None, description="Folder or bucket of the Delta tables. Default `<data_dir>/<mode>/lake`."
+    )
+    state_database_url: str | None = Field(
+        None, description="SQLAlchemy URL of the state. Default: SQLite at `<data_dir>/<mode>/state.db`."
+    )
+    dagster_postgres_url: SecretStr | None = Field(
+        None,
+        description="PostgreSQL URL for Dagster's own storage. Default: its SQLite under `<data_dir>/dagster`.",
+    )
+    data_dir: Path = Field(Path(".data"), description="Where everything local lies when no other place is named.")
+    reporting_currency: str = Field("usd", pattern="^[a-z]{3}$", description="Currency of tiers and totals.")
+    fx_rates_uri: str | None = Field(
+        None,
+        description=(
+            "Exchange rates: a CSV file with `date,currency,rate` per euro, or a feed in the layout of the "
+            f"European Central Bank. Default `{ECB_RATES}`; the sandbox has its own."
+        ),
+    )
+    segment_engine: Literal["pandas", "duckdb"] = Field(
+        "pandas", description="What runs the segment functions: `duckdb` for more rows than memory holds."
+    )
+    operator_file: Path = Field(
+        Path("operator.toml"),
+        description="What only an operator may say: product names for briefs, tone, product copy, consent.",
+    )
+    sandbox_customers: int = Field(1_500, gt=0, description="Size of the simulated business.")
+    sandbox_seed: int = Field(7, description="Seed of the simulated business.")
+
+    @field_validator("stripe_webhook_secrets", mode="before")
+    @classmethod
+    def _split_secrets(cls, value: Any) -> Any:
+        return (
+            tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+        )
+
+    @field_validator(
+        "stripe_api_key",
+        "stripe_api_base",
+        "mavera_api_key",
+        "mavera_api_base",
+        "lake_uri",
+        "state_database_url",
+        "dagster_postgres_url",
+        "fx_rates_uri",
+        "stripe_exports_uri",
+        "mavera_webhook_secret",
+        "mavera_workspace",
+        mode="before",
+    )
+    @classmethod
+    def _empty_is_unset(cls, value: Any) -> Any:
+        return None if isinstance(value, str) and not value.strip() else value
+
+    @model_validator(mode="after")
+    def _sandbox_is_on_loopback(self) -> Self:
+        for key, base, name in (
+            (self.stripe_api_key, self.stripe_api_base, "STRIPE"),
+            (self.mavera_api_key, self.mavera_api_base, "MAVERA"),
+        ):
+            if key is None and base is not None and not _is_loopback(base):
+                raise ValueError(f"{name}_API_BASE names {_host(base)} but {name}_API_KEY is not set")
+        return self
+
+    @property
+    def stripe_is_sandbox(self) -> bool:
+        """No Stripe key: the pretend Stripe is used."""
+        return self.stripe_api_key is None
+
+    @property
+    def mavera_is_sandbox(self) -> bool:
+        """No Mavera key: the pretend Mavera is used."""
+        return self.mavera_api_key is None
+
+    @cached_property
+    def mode(self) -> Mode:
+        """Whose data this is, by the Stripe key."""
+        if self.stripe_api_key is None:
+            return Mode.SANDBOX
+        return Mode.LIVE if "_live_" in self.stripe_api_key.get_secret_value() else Mode.TEST
+
+    @property
+    def stripe_key(self) -> SecretStr:
+        """The key in use; the sandbox has one of its own."""
+        return self.stripe_api_key or SecretStr(_SANDBOX_STRIPE_KEY)
+
+    @property
+    def mavera_key(self) -> SecretStr:
+        """The key in use; the sandbox has one of its own."""
+        return self.mavera_api_key or SecretStr(_SANDBOX_MAVERA_KEY)
+
+    @property
+    def stripe_base(self) -> str:
+        """Address of Stripe or of its sandbox."""
+        sandbox = f"http://127.0.0.1:{SANDBOX_STRIPE_PORT}"
+        return self.stripe_api_base or (sandbox if self.stripe_is_sandbox else STRIPE_BASE)
+
+    @property
+    def mavera_base(self) -> str:
+        """Address of Mavera or of its sandbox."""
+        sandbox = f"http://127.0.0.1:{SANDBOX_MAVERA_PORT}/api/v1"
+        return self.mavera_api_base or (sandbox if self.mavera_is_sandbox else MAVERA_BASE)
+
+    @property
+    def mavera_is_stand_in(self) -> bool:
+        """Mavera's address is on loopback: nothing real is paid."""
+        return _is_loopback(self.mavera_base)
+
+    @property
+    def fx_source(self) -> str:
+        """Where exchange rates come from."""
+        sandbox = f"{self.stripe_base}/fx/eurofxref-hist.csv"
+        return self.fx_rates_uri or (sandbox if self.stripe_is_sandbox else ECB_RATES)
+
+    @property
+    def home(self) -> Path:
+        """Folder of this mode's local data."""
+        return self.data_dir.absolute() / self.mode.value
+
+    @property
+    def dagster_home(self) -> Path:
+        """Folder that Dagster uses as DAGSTER_HOME."""
+        return self.data_dir.absolute() / "dagster"
+
+    @property
+    def lake(self) -> str:
+        """Where the Delta tables lie."""
+        return self.lake_uri or str(self.home / "lake")
+
+    @property
+    def state_url(self) -> str:
+        """SQLAlchemy URL of the state database."""
+        return self.state_database_url or f"sqlite:///{self.home / 'state.db'}"
+
+    @property
+    def auto_approve_credits(self) -> int:
+        """Credits up to which a plan approves itself."""
+        if self.mavera_auto_approve_credits is not None:
+            return self.mavera_auto_approve_credits
+        return _SANDBOX_CREDITS if self.mavera_is_stand_in else 0
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).hostname or url
+
+
+def _is_loopback(url: str) -> bool:
+    host = _host(url)
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
