@@ -1,0 +1,66 @@
+"""The operator's file: what only a person may say about the business, and all the free text that may leave.
+
+Here: its typed model and its reading. A product is named to Mavera by the slug given here and never by Stripe's
+text; product copy, guidance and consent come from here alone. A missing file means that nothing was said:
+products stay unnamed, no copy is rewritten, no case study is drafted. The scan of the texts is in
+`operator_text`.
+"""
+
+import tomllib
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from activation.briefs import BrandVoiceBrief, Tone
+from activation.operator_text import OperatorText, Slug
+
+__all__ = ["Operator", "OperatorFileError", "read_operator_file"]
+
+
+class OperatorFileError(ValueError):
+    """The file cannot be read or holds what may not leave; the message names the entry, never the text."""
+
+
+class CaseStudyConsent(BaseModel):
+    """Whose growth may be told. Drafts never name anybody; without consent there is none at all."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    anonymised: bool = False
+    customers: frozenset[str] = Field(frozenset(), description="Stripe customer ids that agreed; they stay local")
+
+
+class Operator(BaseModel):
+    """Everything the operator has said."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tone: Tone = Tone.PLAIN
+    brand_voice: BrandVoiceBrief | None = None
+    products: dict[str, Slug] = Field(default_factory=dict, description="Stripe product id to slug")
+    guidance: dict[str, OperatorText] = Field(default_factory=dict, description="segment key to text")
+    product_copy: dict[str, dict[Slug, OperatorText]] = Field(
+        default_factory=dict, description="dispute reason, then product slug, to the copy as it stands"
+    )
+    case_studies: CaseStudyConsent = CaseStudyConsent()
+
+
+def read_operator_file(path: Path) -> Operator:
+    """What the operator said; the empty answer when there is no file.
+
+    Raises: OperatorFileError, naming the entry.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return Operator()
+    except OSError as error:
+        raise OperatorFileError(f"{path} cannot be read: {error.strerror}") from error
+    try:
+        return Operator.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise OperatorFileError(f"{path} is not TOML: {error}") from error
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        entry = ".".join(str(part) for part in first["loc"])
+        raise OperatorFileError(f"{path}, entry {entry}: {first['msg']}") from error
