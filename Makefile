@@ -36,6 +36,7 @@ check: $(STAMP) ## lint and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports
 
 bench: $(STAMP) ## speed, on a simulated account of 10,000 customers
 	@$(BIN)/python -m benchmarks.refresh
