@@ -1,0 +1,96 @@
+"""What an event makes due: the raw tables it changes, the segment tables that follow, the Mavera job to ask for.
+
+Routing goes by the kind of object, so that an event type nobody listed still reaches its table
+(https://github.com/airbytehq/airbyte/pull/39393). Only where the type says more than the object, as in "a
+payment failed", does it narrow or add a job. A route never pays: it names what is due, the plan decides.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+__all__ = ["ENDS_BY_EVENT", "TABLE_OF", "Due", "due_for", "merge_due"]
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What is due: names of raw tables, of segment tables, and of the Mavera tables whose jobs follow."""
+
+    tables: frozenset[str] = field(default_factory=frozenset)
+    segments: frozenset[str] = field(default_factory=frozenset)
+    surfaces: frozenset[str] = field(default_factory=frozenset)
+
+
+def _due(tables: str = "", segments: str = "", surfaces: str = "") -> Due:
+    return Due(frozenset(tables.split()), frozenset(segments.split()), frozenset(surfaces.split()))
+
+
+TABLE_OF: dict[str, str] = {
+    "customer": "customers",
+    "subscription": "subscriptions",
+    "subscription_item": "subscription_items",
+    "invoice": "invoices",
+    "line_item": "invoice_lines",
+    "invoice_payment": "invoice_payments",
+    "charge": "charges",
+    "refund": "refunds",
+    "dispute": "disputes",
+    "price": "prices",
+    "plan": "prices",
+    "coupon": "coupons",
+    "payment_method": "payment_methods",
+}
+"""Raw table of each kind of object that is kept."""
+
+ENDS_BY_EVENT = frozenset({"customer.subscription.deleted"})
+"""Deletions that mean "ended": the object stays readable and is read again, without a tombstone."""
+
+_MRR = "subscription_mrr mrr_tiers churn_risk growth segment_history"
+
+_BY_OBJECT: dict[str, Due] = {
+    "customer": _due("customers", f"markets {_MRR}"),
+    "subscription": _due("subscriptions subscription_items", _MRR, "personas"),
+    "subscription_item": _due("subscriptions subscription_items", _MRR, "personas"),
+    "invoice": _due("invoices invoice_lines", "churn_risk growth segment_history"),
+    "line_item": _due("invoices invoice_lines", "growth segment_history"),
+    "invoice_payment": _due("invoice_payments invoices charges", "churn_risk segment_history"),
+    "charge": _due("charges", "churn_risk markets segment_history"),
+    "refund": _due("refunds charges", "growth markets segment_history"),
+    "dispute": _due("disputes charges", "disputes_by_reason markets segment_history", "copy_fixes"),
+    "price": _due("prices", _MRR),
+    "plan": _due("prices", _MRR),
+    "coupon": _due("coupons", _MRR),
+    "payment_method": _due("payment_methods", "churn_risk markets segment_history"),
+}
+
+_RETENTION = _due(surfaces="generations")
+_BY_TYPE: dict[str, Due] = {
+    "invoice.payment_failed": _RETENTION,
+    "invoice.payment_action_required": _RETENTION,
+    "invoice.marked_uncollectible": _RETENTION,
+    "customer.subscription.updated": _RETENTION,
+    "customer.subscription.deleted": _RETENTION,
+    "customer.subscription.paused": _RETENTION,
+    "customer.subscription.resumed": _RETENTION,
+    "customer.subscription.trial_will_end": _RETENTION,
+    "charge.failed": _RETENTION,
+    "payment_method.automatically_updated": _RETENTION,
+    "invoice.paid": _due(surfaces="case_studies"),
+}
+
+
+def due_for(object_type: str | None, event_type: str) -> Due:
+    """What one event makes due; nothing for objects that no table keeps."""
+    by_object = _BY_OBJECT.get(object_type or "")
+    if by_object is None:
+        return Due()
+    return merge_due([by_object, _BY_TYPE.get(event_type, Due())])
+
+
+def merge_due(dues: Iterable[Due]) -> Due:
+    """Everything that any of `dues` names."""
+    found = list(dues)
+    return Due(
+        frozenset().union(*(due.tables for due in found)),
+        frozenset().union(*(due.segments for due in found)),
+        frozenset().union(*(due.surfaces for due in found)),
+    )

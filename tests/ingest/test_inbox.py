@@ -1,0 +1,239 @@
+"""The inbox: claims, coalescing, poison, replay; and that every order of a history ends in the truth (T18)."""
+
+import itertools
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from ingest.inbox import Batch, claim, fail, finish, prune, replay
+from resources.state import State
+from resources.state.inbox import InboxRow, inbox, insert_events, pending_count
+from tests.ingest.webhook_events import NOW
+
+
+def row(event_id: str, *, object_id: str = "sub_1", at: datetime = NOW, **more: str | None) -> InboxRow:
+    given: dict[str, str | None] = {
+        "origin": "stripe",
+        "type": "customer.subscription.updated",
+        "object_type": "subscription",
+        "status": "pending",
+        "reason": None,
+        **more,
+    }
+    return InboxRow(
+        event_id=event_id,
+        object_id=object_id,
+        account=None,
+        api_version=None,
+        livemode=False,
+        created=at,
+        received_at=at,
+        **given,  # type: ignore[arg-type]
+    )
+
+
+def statuses(state: State) -> dict[str, str]:
+    with state.read() as connection:
+        return dict(connection.execute(sa.select(inbox.c.event_id, inbox.c.status)).tuples().all())
+
+
+def ids(batch: Batch) -> list[tuple[str, ...]]:
+    return sorted(item.event_ids for item in batch.objects)
+
+
+def test_events_of_one_object_are_one_thing_to_read(state: State) -> None:
+    insert_events(
+        state,
+        [
+            row("evt_2", at=NOW + timedelta(seconds=1), type="customer.subscription.deleted"),
+            row("evt_1"),
+            row("evt_3", object_id="in_1", object_type="invoice", type="invoice.payment_failed"),
+        ],
+    )
+    batch = claim(state, worker="a", now=NOW + timedelta(seconds=2))
+    assert ids(batch) == [("evt_1", "evt_2"), ("evt_3",)]
+    subscription = next(item for item in batch.objects if item.object_id == "sub_1")
+    assert (subscription.table, subscription.tombstone) == ("subscriptions", False)
+    assert batch.due.tables == {"subscriptions", "subscription_items", "invoices", "invoice_lines"}
+    assert {"churn_risk", "mrr_tiers"} <= batch.due.segments
+    assert batch.due.surfaces == {"personas", "generations"}
+
+
+@pytest.mark.parametrize(
+    ("type_", "object_type", "tombstone"),
+    [
+        ("customer.deleted", "customer", True),
+        ("price.deleted", "price", True),
+        ("customer.subscription.deleted", "subscription", False),
+        ("customer.updated", "customer", False),
+    ],
+)
+def test_a_deletion_is_a_hint_of_a_tombstone_unless_it_means_ended(
+    state: State, type_: str, object_type: str, tombstone: bool
+) -> None:
+    insert_events(state, [row("evt_1", object_id="x_1", object_type=object_type, type=type_)])
+    (item,) = claim(state, worker="a", now=NOW).objects
+    assert item.tombstone is tombstone
+
+
+def test_a_limit_never_splits_the_events_of_an_object(state: State) -> None:
+    insert_events(state, [row(f"evt_{n}") for n in range(5)])
+    insert_events(state, [row("evt_9", object_id="sub_2", at=NOW + timedelta(seconds=1))])
+    batch = claim(state, worker="a", now=NOW + timedelta(seconds=1), limit=1)
+    assert ids(batch) == [tuple(f"evt_{n}" for n in range(5))]
+
+
+def test_a_claimed_event_belongs_to_one_worker_until_its_lease_ends(state: State) -> None:
+    insert_events(state, [row("evt_1")])
+    first = claim(state, worker="a", now=NOW, lease_seconds=60)
+    assert claim(state, worker="b", now=NOW + timedelta(seconds=59)).objects == ()
+    second = claim(state, worker="b", now=NOW + timedelta(seconds=60))
+    assert ids(second) == [("evt_1",)]
+    assert finish(state, first.objects, worker="a", now=NOW + timedelta(seconds=61)) == 0
+    assert statuses(state) == {"evt_1": "pending"}
+    assert finish(state, second.objects, worker="b", now=NOW + timedelta(seconds=62)) == 1
+    assert statuses(state) == {"evt_1": "done"}
+
+
+def test_an_event_that_arrives_during_the_work_waits_for_the_next_batch(state: State) -> None:
+    insert_events(state, [row("evt_1")])
+    batch = claim(state, worker="a", now=NOW)
+    insert_events(state, [row("evt_2")])
+    finish(state, batch.objects, worker="a", now=NOW)
+    assert statuses(state) == {"evt_1": "done", "evt_2": "pending"}
+    assert ids(claim(state, worker="a", now=NOW)) == [("evt_2",)]
+
+
+def test_a_failing_event_is_set_aside_and_the_others_go_on(state: State) -> None:
+    insert_events(state, [row("evt_bad", object_id="sub_bad"), row("evt_good", object_id="sub_good")])
+    now = NOW
+    for attempt in range(3):
+        batch = claim(state, worker="a", now=now, max_attempts=3)
+        assert len(batch.objects) == (2 if attempt == 0 else 1)
+        bad = [item for item in batch.objects if item.object_id == "sub_bad"]
+        finish(state, [item for item in batch.objects if item not in bad], worker="a", now=now)
+        assert fail(state, bad, worker="a", reason="500 from Stripe", now=now, max_attempts=3) == 1
+        assert claim(state, worker="a", now=now + timedelta(seconds=59)).objects == ()
+        now += timedelta(seconds=60)
+    assert statuses(state) == {"evt_bad": "poison", "evt_good": "done"}
+    assert claim(state, worker="a", now=now + timedelta(days=1)).objects == ()
+    with state.read() as connection:
+        kept = connection.execute(sa.select(inbox.c.reason).where(inbox.c.event_id == "evt_bad")).scalar_one()
+    assert kept == "500 from Stripe"
+
+
+def test_an_event_whose_workers_die_silently_is_set_aside_too(state: State) -> None:
+    insert_events(state, [row("evt_1")])
+    now = NOW
+    for _ in range(3):
+        assert len(claim(state, worker="dies", now=now, lease_seconds=10, max_attempts=3).objects) == 1
+        now += timedelta(seconds=10)
+    assert claim(state, worker="a", now=now, max_attempts=3).objects == ()
+    assert statuses(state) == {"evt_1": "poison"}
+
+
+def _settled(state: State) -> None:
+    """One event of each kind: done, poison, ignored, quarantined, waiting; a minute apart."""
+    for minute, (name, status) in enumerate(
+        [("done", "pending"), ("poison", "pending"), ("ignored", "ignored"), ("other", "quarantined")]
+    ):
+        at = NOW + timedelta(minutes=minute)
+        insert_events(state, [row(f"evt_{name}", object_id=name, at=at, status=status)])
+    batch = claim(state, worker="a", now=NOW + timedelta(minutes=5), max_attempts=1)
+    by_id = {item.object_id: item for item in batch.objects}
+    finish(state, [by_id["done"]], worker="a", now=NOW + timedelta(minutes=5))
+    fail(state, [by_id["poison"]], worker="a", reason="x", now=NOW + timedelta(minutes=5), max_attempts=1)
+    insert_events(state, [row("evt_waiting", object_id="waiting", at=NOW + timedelta(minutes=4))])
+
+
+def test_replay_by_time_takes_what_was_worked_off_and_only_once(state: State) -> None:
+    _settled(state)
+    later = NOW + timedelta(hours=1)
+    assert replay(state, now=later, since=NOW, until=NOW + timedelta(minutes=1)) == 1
+    assert replay(state, now=later, since=NOW, until=NOW + timedelta(minutes=1)) == 0
+    assert replay(state, now=later, since=NOW) == 1
+    assert statuses(state) == {
+        "evt_done": "pending",
+        "evt_poison": "pending",
+        "evt_ignored": "ignored",
+        "evt_other": "quarantined",
+        "evt_waiting": "pending",
+    }
+    assert ids(claim(state, worker="a", now=later)) == [("evt_done",), ("evt_poison",), ("evt_waiting",)]
+
+
+def test_replay_by_id_also_takes_what_was_put_aside(state: State) -> None:
+    _settled(state)
+    named = ["evt_ignored", "evt_other", "evt_waiting", "evt_unknown"]
+    assert replay(state, now=NOW, event_ids=named) == 2
+    assert replay(state, now=NOW, event_ids=named) == 0
+
+
+def test_replay_must_be_told_what(state: State) -> None:
+    with pytest.raises(ValueError, match="event ids or a time range"):
+        replay(state, now=NOW)
+    with pytest.raises(ValueError, match="event ids or a time range"):
+        replay(state, now=NOW, event_ids=["evt_1"], since=NOW)
+
+
+def test_pruning_forgets_settled_events_and_never_waiting_or_poisoned_ones(state: State) -> None:
+    _settled(state)
+    assert prune(state, before=NOW + timedelta(days=31)) == 2
+    assert sorted(statuses(state)) == ["evt_other", "evt_poison", "evt_waiting"]
+
+
+def test_a_thousand_objects_are_claimed_and_finished_in_one_batch(state: State) -> None:
+    insert_events(state, [row(f"evt_{n}", object_id=f"sub_{n}") for n in range(1_000)])
+    batch = claim(state, worker="a", now=NOW, limit=1_000)
+    assert len(batch.objects) == 1_000
+    assert finish(state, batch.objects, worker="a", now=NOW) == 1_000
+    assert pending_count(state, at_most=10) == 0
+
+
+# T18: a pretend Stripe whose subscription goes through six versions, two of them in the same second.
+_HISTORY = [
+    (0, "customer.subscription.created", "incomplete"),
+    (5, "customer.subscription.updated", "trialing"),
+    (60, "customer.subscription.updated", "active"),
+    (60, "customer.subscription.updated", "past_due"),
+    (300, "customer.subscription.paused", "paused"),
+    (900, "customer.subscription.deleted", "canceled"),
+]
+
+
+def _arrive(state: State, numbers: Sequence[int]) -> None:
+    insert_events(
+        state,
+        [row(f"evt_{n}", at=NOW + timedelta(seconds=_HISTORY[n][0]), type=_HISTORY[n][1]) for n in numbers],
+    )
+
+
+def _drain(state: State, table: dict[str, str], truth: str, now: datetime) -> int:
+    """What a run does: claim, read each object again, write it, finish; returns the reads."""
+    batch = claim(state, worker="run", now=now)
+    for item in batch.objects:
+        table[item.object_id] = truth
+    finish(state, batch.objects, worker="run", now=now)
+    return len(batch.objects)
+
+
+@pytest.mark.parametrize("first", range(len(_HISTORY)), ids=lambda n: f"{_HISTORY[n][2]} arrives first")
+def test_every_order_of_a_history_ends_in_the_truth(state: State, first: int) -> None:
+    rest = [n for n in range(len(_HISTORY)) if n != first]
+    for number, order in enumerate(itertools.permutations(rest)):
+        with state.begin() as connection:
+            connection.execute(sa.delete(inbox))
+        table: dict[str, str] = {}
+        arrivals = [first, *order]
+        cut = number % len(arrivals)  # a run happens in the middle, when Stripe shows what had happened by then
+        _arrive(state, arrivals[:cut])
+        newest = max(arrivals[:cut], default=0)
+        now = NOW + timedelta(hours=1)
+        reads = _drain(state, table, _HISTORY[newest][2], now)
+        _arrive(state, [*arrivals[cut:], arrivals[number % 6]])  # the rest, and one of them a second time
+        reads += _drain(state, table, "canceled", now)
+        assert table == {"sub_1": "canceled"}, arrivals
+        assert reads == (1 if cut == 0 else 2)
+        assert set(statuses(state).values()) == {"done"}
