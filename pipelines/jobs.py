@@ -1,0 +1,34 @@
+"""The jobs: which assets run together.
+
+Here: selections by group. Not here: when they run (`pipelines.schedules`, `pipelines.sensors`).
+"""
+
+import dagster as dg
+
+__all__ = ["JOBS", "activate", "extract", "refresh", "segment"]
+
+# Approving is a person's act; it is never part of a job that runs by itself.
+_BY_HAND = dg.AssetSelection.assets(["mavera", "approval"])
+
+extract = dg.define_asset_job(
+    "extract",
+    selection=dg.AssetSelection.groups("stripe"),
+    description="Bring the raw tables up to date with Stripe.",
+)
+segment = dg.define_asset_job(
+    "segment",
+    selection=dg.AssetSelection.groups("segments"),
+    description="Derive the segment tables from the raw tables.",
+)
+activate = dg.define_asset_job(
+    "activate",
+    selection=dg.AssetSelection.groups("mavera") - _BY_HAND,
+    description="Plan the Mavera work and carry out what is approved.",
+)
+refresh = dg.define_asset_job(
+    "refresh",
+    selection=dg.AssetSelection.all() - _BY_HAND,
+    description="Everything: extract, segment, plan, and carry out what is approved.",
+)
+
+JOBS = (refresh, extract, segment, activate)

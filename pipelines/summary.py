@@ -1,0 +1,229 @@
+"""The summary of the whole job: what the tables say, in a page that a person reads and an object a program reads.
+
+Here: small questions to the segment and Mavera tables, and their drawing. Not here: any rule; every number is
+read from a table that an asset wrote. Customers are counted, never named.
+"""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import duckdb
+import pyarrow as pa
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+
+from resources.lake import Lake
+from segments.money import format_minor
+
+_LineT = TypeVar("_LineT", bound=BaseModel)
+
+__all__ = ["Summary", "render", "summarise"]
+
+
+class TierLine(BaseModel):
+    """Customers and MRR of a tier, minor units of the reporting currency."""
+
+    tier: str
+    customers: int
+    mrr_minor: int
+
+
+class RiskLine(BaseModel):
+    """Customers of a churn cohort and the MRR at risk, minor units of the reporting currency."""
+
+    state: str
+    kind: str
+    customers: int
+    mrr_at_risk_minor: int
+
+
+class MarketLine(BaseModel):
+    """A country: customers and paid volume, minor units of the reporting currency."""
+
+    country: str
+    customers: int
+    paid_minor: int | None
+    success_rate: float | None
+
+
+class DisputeLine(BaseModel):
+    """Disputes of a reason."""
+
+    reason: str
+    disputes: int
+    won: int
+    lost: int
+    copy_fixable: bool
+
+
+class ActionLine(BaseModel):
+    """Planned operations of a surface by outcome, with credits."""
+
+    surface: str
+    operation: str
+    status: str
+    count: int
+    credits: int
+
+
+class Summary(BaseModel):
+    """The whole page."""
+
+    reporting_currency: str
+    tiers: list[TierLine]
+    incomplete_customers: int
+    risk: list[RiskLine]
+    markets: list[MarketLine]
+    unknown_market_share: float
+    case_study_candidates: int
+    disputes: list[DisputeLine]
+    actions: list[ActionLine]
+    credits_charged: int
+    credits_held: int
+    lake: str
+
+
+def summarise(lake: Lake, *, reporting_currency: str, top: int = 8) -> Summary:
+    """Read the page from the tables. Raises: TableMissingError when a part has not been made yet."""
+    ask = _Questions(lake)
+    unknown, everyone = ask.one(
+        "segments/customer_markets", "SELECT count(*) FILTER (country = 'unknown'), count(*) FROM t"
+    )
+    return Summary(
+        reporting_currency=reporting_currency,
+        tiers=ask.rows(
+            TierLine,
+            "segments/mrr_tiers",
+            """SELECT tier, count(*) AS customers, coalesce(sum(mrr_minor), 0)::BIGINT AS mrr_minor FROM t
+            GROUP BY 1 ORDER BY array_position(['enterprise', 'mid_market', 'smb', 'none', 'unknown'], tier)""",
+        ),
+        incomplete_customers=ask.one("segments/mrr_tiers", "SELECT count(*) FROM t WHERE NOT complete")[0],
+        risk=ask.rows(
+            RiskLine,
+            "segments/churn_risk",
+            """SELECT state, kind, count(*) AS customers,
+            coalesce(sum(mrr_at_risk_minor), 0)::BIGINT AS mrr_at_risk_minor
+            FROM t WHERE state <> 'healthy' GROUP BY ALL ORDER BY 4 DESC, 1, 2""",
+        ),
+        markets=ask.rows(
+            MarketLine,
+            "segments/markets",
+            f"""SELECT country, sum(customers)::BIGINT AS customers,
+            sum(paid_reporting_minor)::BIGINT AS paid_minor,
+            sum(success_rate * paid_charges) / nullif(sum(paid_charges) FILTER (success_rate IS NOT NULL), 0)
+            AS success_rate
+            FROM t GROUP BY 1 ORDER BY 3 DESC NULLS LAST, 1 LIMIT {top:d}""",
+        ),
+        unknown_market_share=unknown / everyone if everyone else 0.0,
+        case_study_candidates=ask.one("segments/growth", "SELECT count(*) FROM t WHERE candidate")[0],
+        disputes=ask.rows(
+            DisputeLine,
+            "segments/disputes_by_reason",
+            """SELECT reason, sum(disputes)::BIGINT AS disputes, sum(won)::BIGINT AS won,
+            sum(lost)::BIGINT AS lost, bool_or(copy_fixable) AS copy_fixable
+            FROM t GROUP BY 1 HAVING sum(disputes) > 0 ORDER BY 2 DESC, 1""",
+        ),
+        **_activity(ask),
+        lake=lake.uri,
+    )
+
+
+def _activity(ask: "_Questions") -> dict[str, Any]:
+    return {"actions": [], "credits_charged": 0, "credits_held": 0}
+
+
+class _Questions:
+    """SQL over single tables of the lake; each is called `t`."""
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+        self._tables: dict[str, pa.Table] = {}
+
+    def _run(self, table: str, sql: str) -> duckdb.DuckDBPyRelation:
+        t = self._tables.setdefault(table, self._lake.read(table))
+        with_table = duckdb.connect().from_arrow(t)
+        return with_table.query("t", sql)
+
+    def one(self, table: str, sql: str) -> tuple[Any, ...]:
+        row = self._run(table, sql).fetchone()
+        assert row is not None
+        return row
+
+    def rows(self, line: type[_LineT], table: str, sql: str) -> list[_LineT]:
+        answer = self._run(table, sql)
+        return [line.model_validate(dict(zip(answer.columns, row, strict=True))) for row in answer.fetchall()]
+
+
+def render(summary: Summary, console: Console) -> None:
+    """Draw the page."""
+    currency = summary.reporting_currency
+
+    def money(minor: int | None) -> str:
+        return "–" if minor is None else format_minor(minor, currency)
+
+    _table(
+        console,
+        f"Customers and MRR by tier ({currency.upper()})",
+        ("tier", "customers", "MRR"),
+        [(line.tier, f"{line.customers:,}", money(line.mrr_minor)) for line in summary.tiers],
+    )
+    _table(
+        console,
+        "MRR at risk by cohort",
+        ("state", "kind", "customers", "MRR at risk"),
+        [(line.state, line.kind, f"{line.customers:,}", money(line.mrr_at_risk_minor)) for line in summary.risk],
+    )
+    _table(
+        console,
+        "Top markets by paid volume",
+        ("country", "customers", "paid", "success"),
+        [
+            (
+                line.country,
+                f"{line.customers:,}",
+                money(line.paid_minor),
+                "–" if line.success_rate is None else f"{line.success_rate:.1%}",
+            )
+            for line in summary.markets
+        ],
+    )
+    _table(
+        console,
+        "Disputes by reason",
+        ("reason", "disputes", "won", "lost", "copy can help"),
+        [
+            (
+                line.reason,
+                f"{line.disputes:,}",
+                f"{line.won:,}",
+                f"{line.lost:,}",
+                "yes" if line.copy_fixable else "",
+            )
+            for line in summary.disputes
+        ],
+    )
+    _table(
+        console,
+        "Mavera",
+        ("surface", "operation", "status", "count", "credits"),
+        [
+            (line.surface, line.operation, line.status, f"{line.count:,}", f"{line.credits:,}")
+            for line in summary.actions
+        ],
+    )
+    console.print(f"Case-study candidates: {summary.case_study_candidates:,}")
+    console.print(f"Customers whose MRR is incomplete: {summary.incomplete_customers:,}")
+    console.print(f"Customers without a known country: {summary.unknown_market_share:.1%}")
+    console.print(f"Credits charged in this run: {summary.credits_charged:,}", highlight=False)
+    console.print(f"Tables: {summary.lake}", highlight=False, soft_wrap=True)
+
+
+def _table(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim")
+    for i, name in enumerate(columns):
+        numeric = bool(rows) and rows[0][i][:1].isdigit()
+        table.add_column(name, justify="right" if numeric else "left")
+    for row in rows or [("nothing", *[""] * (len(columns) - 1))]:
+        table.add_row(*row)
+    console.print(table)

@@ -1,0 +1,95 @@
+"""Settings: fallbacks to the sandbox, modes, and what is refused before any request."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from pipelines.settings import Mode, Settings
+
+
+def settings(**values: Any) -> Settings:
+    """Settings of the given values alone, without environment or file."""
+    return Settings(_env_file=None, **values)
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def test_without_keys_both_sides_are_the_sandbox_on_loopback() -> None:
+    plain = settings()
+    assert plain.stripe_is_sandbox
+    assert plain.mavera_is_sandbox
+    assert plain.stripe_base == "http://127.0.0.1:8787"
+    assert plain.mavera_base == "http://127.0.0.1:8790/api/v1"
+    assert plain.fx_source == "http://127.0.0.1:8787/fx/eurofxref-hist.csv"
+
+
+@pytest.mark.parametrize(
+    ("key", "mode"),
+    [
+        pytest.param(None, Mode.SANDBOX, id="no key is the sandbox"),
+        pytest.param("rk_test_x", Mode.TEST, id="a restricted test key is test"),
+        pytest.param("sk_test_x", Mode.TEST, id="a secret test key is test"),
+        pytest.param("rk_live_x", Mode.LIVE, id="a restricted live key is live"),
+    ],
+)
+def test_data_of_different_modes_never_share_a_folder(key: str | None, mode: Mode, tmp_path: Path) -> None:
+    chosen = settings(stripe_api_key=key, data_dir=tmp_path)
+    assert chosen.mode is mode
+    assert chosen.lake == str(tmp_path / mode.value / "lake")
+    assert chosen.state_url == f"sqlite:///{tmp_path / mode.value / 'state.db'}"
+
+
+@pytest.mark.parametrize("side", ["stripe", "mavera"])
+def test_a_real_address_without_its_key_is_refused_by_name(side: str) -> None:
+    with pytest.raises(ValidationError, match=f"{side.upper()}_API_KEY is not set"):
+        settings(**{f"{side}_api_base": "https://api.example.com"})
+
+
+def test_each_side_falls_back_on_its_own() -> None:
+    half = settings(stripe_api_key="rk_test_x")
+    assert half.stripe_base == "https://api.stripe.com"
+    assert half.mavera_base.startswith("http://127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("values", "credits"),
+    [
+        pytest.param({}, 10_000, id="the sandbox approves its own plan"),
+        pytest.param({"mavera_api_key": "k"}, 0, id="with real credits a person approves"),
+        pytest.param({"mavera_api_key": "k", "mavera_auto_approve_credits": 500}, 500, id="unless told otherwise"),
+        pytest.param(
+            {"mavera_api_key": "k", "mavera_api_base": "http://localhost:9/api/v1"},
+            10_000,
+            id="a stand-in costs nothing",
+        ),
+    ],
+)
+def test_automatic_approval_is_off_where_credits_are_real(values: dict[str, Any], credits: int) -> None:
+    assert settings(**values).auto_approve_credits == credits
+
+
+def test_several_webhook_secrets_are_read_from_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STRIPE_WEBHOOK_SECRETS", "whsec_b, whsec_a")
+    assert [secret.get_secret_value() for secret in settings().stripe_webhook_secrets] == [
+        "whsec_new",
+        "whsec_old",
+    ]
+
+
+def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STRIPE_API_KEY", "  ")
+    assert settings().mode is Mode.SANDBOX
+
+
+def test_keys_do_not_show_when_settings_are_printed() -> None:
+    assert "rk_live_secret" not in repr(settings(stripe_api_key="rk_live_secret", mavera_api_key="mvra_secret"))
+
+
+def test_every_setting_says_what_it_is_for() -> None:
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
