@@ -166,8 +166,8 @@ def _content(body: ResponseCreate, source: str, world: World) -> tuple[dict[str,
     mode = world.options.response_output
     if mode == "refusal":
         return {"type": "refusal", "refusal": "I cannot rewrite this text."}, "completed"
-    wanted = body.text.format if body.text is not None else None
-    if wanted is None or wanted.type == "text":
+    wanted = body.text.format
+    if wanted.type == "text":
         text = "Say before each renewal when it happens, what it costs and how to stop it."
     elif wanted.type == "json_object":
         text = orjson.dumps({"answer": "Say before each renewal when it happens, and how to stop it."}).decode()

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import orjson
 
+from sandbox.mavera_options import Callbacks
 from sandbox.mavera_store import unit
 from sandbox.mavera_world import Answer, Call, World, iso
 
@@ -33,14 +34,14 @@ class CallbackPost:
         self.posted = 0
 
     def expect(self, call: Call, answer: Answer, world: World) -> None:
-        """Plan the message of a generation that was just committed, if its request asked for one."""
+        """Plan the message of a just committed generation by the switches of now, if its request asked for one."""
         url = call.body.get("callback_url")
         if call.operation != "createGeneration" or not url or not world.options.callbacks.enabled:
             return
         if not _is_loopback(url):
             _log.warning("callback to a host that is not loopback was left out")
             return
-        task = asyncio.create_task(self._post_when_due(answer.body["id"], url, world))
+        task = asyncio.create_task(self._post_when_due(answer.body["id"], url, world, world.options.callbacks))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -49,12 +50,11 @@ class CallbackPost:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _post_when_due(self, generation_id: str, url: str, world: World) -> None:
+    async def _post_when_due(self, generation_id: str, url: str, world: World, rules: Callbacks) -> None:
         row = world.store.get("generation", generation_id)
         if row is None or row.outcome == "stuck":
             return
         await self._sleep(max(0.0, (row.due_at or 0.0) - world.now()))
-        rules = world.options.callbacks
         if unit(world.options.seed, "lose", generation_id) < rules.lose_rate:
             return
         if rules.forge:

@@ -104,7 +104,7 @@ class GenerationCreate(_Body):
     workspace_id: str = ""
     title: Annotated[str, StringConstraints(min_length=1, max_length=100)] = "Untitled"
     stream: Literal[False] = False
-    callback_url: _Uri | None = None
+    callback_url: _Uri = ""
 
 
 class MaveChat(_Body):
@@ -130,7 +130,7 @@ class _OutputFormat(_Body):
 
 
 class _TextSettings(_Body):
-    format: _OutputFormat | None = None
+    format: _OutputFormat = _OutputFormat(type="text")
 
 
 class ResponseCreate(_Body):
@@ -141,10 +141,10 @@ class ResponseCreate(_Body):
     )
     persona_id: str
     instructions: str = ""
-    text: _TextSettings | None = None
+    text: _TextSettings = _TextSettings()
     analysis_mode: bool = False
-    max_output_tokens: Annotated[int, Field(ge=1)] | None = None
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    max_output_tokens: Annotated[int, Field(ge=1)] = 1
+    temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
     stream: Literal[False] = False
 
 

@@ -5,6 +5,7 @@ rendering) is in `mavera_gateway`.
 """
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ __all__ = [
     "refuse_unknown",
 ]
 
+_ALTERNATIVE = re.compile(r"str$|_|constrained-|list\[|function-")
 _Request = TypeVar("_Request", bound=BaseModel)
 
 WORKSPACE = "ws_sandbox"
@@ -219,16 +221,15 @@ def refuse_unknown(extras: Mapping[str, Any], options: MaveraOptions, *, prefix:
 
 def _refusal(error: ValidationError) -> Refusal:
     first = error.errors(include_url=False)[0]
-    named = first.get("ctx", {}).get("field")
-    place = [str(step) for step in first["loc"] if not str(step).startswith(("list[", "str", "_", "constrained"))]
-    param = (
-        ".".join([*place, named] if named and first["type"] in ("missing_field", "null_field") else place) or None
-    )
-    if first["type"] in ("missing", "missing_field"):
-        return missing(param or "")
-    return invalid(
-        param, "The field has a wrong value.", code="invalid_model" if param == "model" else "invalid_field"
-    )
+    # Between field names, pydantic also names the alternative of a union that it tried.
+    place = [str(step) for step in first["loc"] if not _ALTERNATIVE.match(str(step))]
+    if first["type"] in ("missing_field", "null_field"):
+        place.append(first["ctx"]["field"])
+    param = ".".join(place) or None
+    if param is not None and first["type"] in ("missing", "missing_field"):
+        return missing(param)
+    code = "invalid_model" if param == "model" else "invalid_field"
+    return invalid(param, "The field has a wrong value.", code=code)
 
 
 def iso(at: float) -> str:
