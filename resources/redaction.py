@@ -1,0 +1,205 @@
+"""Keeps keys out of everything that a person or a log collector may read.
+
+First the exact values that were registered at start, then the shapes of known keys. It works on rendered
+text, so it does not matter how a key got there: message, argument, exception, chained exception or stack.
+Three hooks share it:
+
+- the log record factory, which sees each record of each logger before any handler does, also of loggers that
+  are made later and of libraries (httpx logs whole URLs at INFO, Dagster makes a logger per run);
+- a formatter around a handler's own, for fields of `extra`, which records get after the factory;
+- the hooks for uncaught exceptions.
+
+What may leave for Mavera is not decided here: that is the closed form of the briefs.
+"""
+
+import base64
+import json
+import logging
+import re
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+from pydantic import SecretStr
+
+__all__ = [
+    "RedactingFormatter",
+    "Redactor",
+    "install_redaction",
+    "redact",
+    "redact_error",
+    "redact_event",
+    "register_secrets",
+]
+
+MASK = "[redacted]"
+_SHORTEST_SECRET = 6
+# A key may follow the letter of an escape, as in a rendered "\nsk_live_…", but "risk_test_…" is no key.
+_START = r"(?:(?<![A-Za-z])|(?<=\\[nrt]))"
+_SHAPES = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (_START + r"((?:sk|rk|pk)_(?:live|test)_)[A-Za-z0-9_]{4,}", rf"\1{MASK}"),
+        (_START + r"(whsec_)[A-Za-z0-9+/=_-]{4,}", rf"\1{MASK}"),
+        (_START + r"(mvra_(?:(?:live|test)_)?)[A-Za-z0-9_-]{4,}", rf"\1{MASK}"),
+        (_START + r"(mav_)[A-Za-z0-9_-]{4,}", rf"\1{MASK}"),
+        (r"(?i)\b((?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}", rf"\1{MASK}"),
+        (r"(?<=://)[^/\s@\"'<>]+@", f"{MASK}@"),
+    )
+)
+
+
+class Redactor:
+    """Replaces registered values and known key shapes in a text. Redacting twice changes nothing more."""
+
+    def __init__(self) -> None:
+        self._forms: set[str] = set()
+        self._values: re.Pattern[str] | None = None
+
+    def register(self, *secrets: SecretStr | str | None) -> None:
+        """Mask these values from now on, also percent-encoded, escaped or as a user of basic authentication.
+
+        Values under six characters are left out: they would mask ordinary words.
+        """
+        for secret in secrets:
+            value = secret.get_secret_value() if isinstance(secret, SecretStr) else secret or ""
+            if len(value) >= _SHORTEST_SECRET:
+                self._forms.update(_forms(value))
+        longest_first = sorted(self._forms, key=lambda form: (-len(form), form))
+        self._values = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+
+    def __call__(self, text: str) -> str:
+        if self._values is not None:
+            text = self._values.sub(MASK, text)
+        for shape, replacement in _SHAPES:
+            text = shape.sub(replacement, text)
+        return text
+
+
+_redactor = Redactor()
+
+
+def register_secrets(*secrets: SecretStr | str | None) -> None:
+    """Mask these values in this process from now on."""
+    _redactor.register(*secrets)
+
+
+def redact(text: str) -> str:
+    """The text without secrets: for logs, metadata, error lines and reports."""
+    return _redactor(text)
+
+
+def redact_error(error: BaseException) -> None:
+    """Take secrets out of an exception, its notes, causes and contexts, in place.
+
+    For borders behind which somebody else renders the traceback, as Dagster does with a failed step. The
+    message of an exception group cannot be changed and is left as it is.
+    """
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        current = waiting.pop()
+        if current is None or id(current) in seen:
+            continue
+        seen.add(id(current))
+        waiting += [current.__cause__, current.__context__]
+        if isinstance(current, BaseExceptionGroup):
+            waiting += current.exceptions
+        current.args = tuple(_clean(value) for value in current.args)
+        for name, value in vars(current).items():
+            if isinstance(value, str | list):
+                setattr(current, name, _clean(value))
+
+
+def redact_event(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A structlog processor; place it after the one that renders exceptions."""
+    for name, value in event.items():
+        event[name] = _clean(value)
+    return event
+
+
+class RedactingFormatter(logging.Formatter):
+    """Formats with the handler's own formatter and redacts the result, traceback and extra fields included."""
+
+    def __init__(self, inner: logging.Formatter | None = None) -> None:
+        super().__init__()
+        self.inner = inner or logging.Formatter()
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(self.inner.format(record))
+
+
+def install_redaction(handlers: Iterable[logging.Handler] | None = None) -> None:
+    """Redact every log record and uncaught exception of this process; calling it again adds nothing.
+
+    `handlers` (those of the root logger by default) also get a redacting formatter.
+    """
+    previous = logging.getLogRecordFactory()
+    if not isinstance(previous, _RedactingFactory):
+        logging.setLogRecordFactory(_RedactingFactory(previous))
+        sys.excepthook = _show_uncaught
+        threading.excepthook = lambda hook: _show_uncaught(hook.exc_type, hook.exc_value, hook.exc_traceback)
+    for handler in logging.getLogger().handlers if handlers is None else handlers:
+        if not isinstance(handler.formatter, RedactingFormatter):
+            handler.setFormatter(RedactingFormatter(handler.formatter))
+
+
+class _RedactingFactory:
+    def __init__(self, make: Callable[..., logging.LogRecord]) -> None:
+        self._make = make
+
+    def __call__(self, *args: Any, **fields: Any) -> logging.LogRecord:
+        record = self._make(*args, **fields)
+        if isinstance(record.msg, Mapping):
+            record.msg = _clean(record.msg)  # structlog hands mappings over
+        else:
+            _clean_message(record)
+        if record.exc_info and record.exc_info[1] is not None:
+            text = "".join(traceback.format_exception(*record.exc_info)).rstrip("\n")
+            cleaned = redact(text)
+            if cleaned != text:
+                # Without exc_info no handler can render the exception a second time, unredacted.
+                record.exc_text, record.exc_info = cleaned, None
+        if record.stack_info:
+            record.stack_info = redact(record.stack_info)
+        return record
+
+
+def _clean_message(record: logging.LogRecord) -> None:
+    try:
+        text = record.getMessage()
+    except Exception:  # noqa: BLE001 - arguments may raise anything; logging itself would print them in clear
+        text = f"{record.msg} (arguments left out: they do not fit the message)"
+        record.msg, record.args = redact(text), ()
+        return
+    cleaned = redact(text)
+    if cleaned != text:
+        record.msg, record.args = cleaned, ()
+
+
+def _clean(value: Any) -> Any:
+    """Texts inside containers are redacted; other objects only if their text holds a secret."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, Mapping):
+        return {name: _clean(item) for name, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(_clean, value))
+    if isinstance(value, bytes):
+        text = value.decode("utf-8", "replace")
+        return value if redact(text) == text else redact(text).encode()
+    return value
+
+
+def _forms(value: str) -> set[str]:
+    basic = base64.b64encode(f"{value}:".encode()).decode()
+    encoded = {quote(value), quote(value, safe=""), quote_plus(value)}
+    return {value, *encoded, json.dumps(value)[1:-1], repr(value)[1:-1], basic}
+
+
+def _show_uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    sys.stderr.write(redact("".join(traceback.format_exception(kind, error, trace))))
