@@ -4,12 +4,16 @@ Which pairs of keys and addresses may meet is not decided here but by the settin
 """
 
 import ipaddress
+import re
 from collections.abc import Generator
 
 import httpx
 from pydantic import SecretStr
 
 __all__ = ["KeyForOneOrigin", "WrongAddressError", "is_loopback", "validate_base_url"]
+
+
+_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
 
 
 class WrongAddressError(ValueError):
@@ -37,7 +41,7 @@ def validate_base_url(url: str) -> str:
         raise WrongAddressError(
             "the Mavera base URL is not a URL; set it like https://app.mavera.io/api/v1"
         ) from error
-    if not parsed.host:
+    if not _HOST.fullmatch(parsed.host):
         raise WrongAddressError("the Mavera base URL has no host; set it like https://app.mavera.io/api/v1")
     if parsed.scheme != "https" and not (parsed.scheme == "http" and is_loopback(parsed.host)):
         raise WrongAddressError(f"the Mavera base URL must be https for {parsed.host}; http is for loopback only")

@@ -310,6 +310,12 @@ async def _capped(response: httpx.Response, *, operation: str, max_bytes: int) -
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", "", "gzip", "deflate"):
         raise UnreadableAnswerError(operation, status=response.status_code, seen="an unknown content encoding")
+    if response.is_stream_consumed:  # a transport may hand over a body that it has read and unpacked itself
+        if len(response.content) > max_bytes:
+            raise UnreadableAnswerError(
+                operation, status=response.status_code, seen=f"more than {max_bytes} bytes"
+            )
+        return response.content
     unpack = zlib.decompressobj(47) if encoding in ("gzip", "deflate") else None
     body = bytearray()
     try:

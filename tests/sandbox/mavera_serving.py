@@ -48,8 +48,9 @@ class StandIn:
             clock=self.clock,
             sleep=sleep or self.clock.sleep,
         )
+        self.transport = httpx.ASGITransport(app=app)
         self.http = httpx.AsyncClient(
-            transport=httpx.ASGITransport(app=app),
+            transport=self.transport,
             base_url="http://127.0.0.1" + BASE_PATH,
             headers={"Authorization": "Bearer key-one"},
         )
