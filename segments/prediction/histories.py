@@ -1,0 +1,225 @@
+"""Subscription histories: the one frame that the churn model reads, and what of it was known at a snapshot.
+
+Here: checking the frame, cutting it at a snapshot, finding the days on which outcomes were observed, and the
+bridge from the raw Stripe tables. Not here: renewal arithmetic (`cycles`), the model (`hazard`).
+
+A history is one subscription: `row` (its identifier, any type), `created` and `canceled_at` (days; empty means
+not canceled), `plan_id`, `interval` (day, week, month, year), and optionally `interval_count`, `quantity`,
+`country` (or `country_iso3`), `anchor` (first billing day where it isn't `created`) and `reason`
+(voluntary, involuntary; empty when unknown). Days are UTC days, as integers since 1970-01-01 inside.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+__all__ = [
+    "Histories",
+    "HistoriesError",
+    "Observed",
+    "as_histories",
+    "day_number",
+    "from_stripe",
+    "known_at",
+    "observed_days",
+]
+
+INTERVALS = ("day", "week", "month", "year")
+OPEN_END = np.iinfo(np.int64).max
+_REQUIRED = ("row", "created", "canceled_at", "plan_id", "interval")
+_VOLUNTARY = ("cancellation_requested", "canceled_by_retention_policy")
+Days = npt.NDArray[np.int64]
+
+
+class HistoriesError(ValueError):
+    """The frame can't be read as subscription histories; the text names column, value and remedy."""
+
+
+@dataclass(frozen=True)
+class Histories:
+    """Checked histories as parallel columns; `canceled` is `OPEN_END` where no cancellation is known."""
+
+    row: npt.NDArray[Any]
+    created: Days
+    anchor: Days
+    canceled: Days
+    interval: npt.NDArray[np.str_]
+    step_months: Days
+    step_days: Days
+    plan: npt.NDArray[np.str_]
+    country: npt.NDArray[np.str_]
+    seats: Days
+    reason: npt.NDArray[np.str_]
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def take(self, where: npt.NDArray[Any]) -> "Histories":
+        return Histories(**{name: column[where] for name, column in vars(self).items()})
+
+    def live_at(self, day: int) -> npt.NDArray[np.bool_]:
+        """Created by that day and not canceled by it."""
+        return (self.created <= day) & (self.canceled > day)
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Days (first, last], inclusive at both ends, on which a cancellation would have been seen."""
+
+    first: int
+    last: int
+
+
+def day_number(day: date) -> int:
+    """Days since 1970-01-01."""
+    return (day - date(1970, 1, 1)).days
+
+
+def as_histories(frame: Any) -> Histories:
+    """Check a frame (pandas or anything that Narwhals reads) and bring it into columns.
+
+    An end before the beginning counts as on the first day. Raises HistoriesError when a column is missing, a
+    day or an interval can't be read, or a row is repeated.
+    """
+    table: pd.DataFrame = nw.from_native(frame).lazy().collect("pandas").to_native().reset_index(drop=True)
+    missing = [name for name in _REQUIRED if name not in table.columns]
+    if missing:
+        raise HistoriesError(f"histories lack the column(s) {', '.join(missing)}; needed: {', '.join(_REQUIRED)}")
+    if table["row"].isna().any() or table["row"].duplicated().any():
+        raise HistoriesError("histories: `row` must be present and unique in every line")
+    created = _days(table, "created")
+    if (created == OPEN_END).any():
+        raise HistoriesError(f"histories: `created` is empty in {int((created == OPEN_END).sum())} line(s)")
+    canceled = _days(table, "canceled_at")
+    interval = np.char.lower(_text(table, "interval"))
+    unknown = sorted(set(interval) - set(INTERVALS))
+    if unknown:
+        raise HistoriesError(f"histories: interval {unknown[0]!r} is none of {', '.join(INTERVALS)}")
+    count = np.maximum(_numbers(table, "interval_count"), 1)
+    anchor = _days(table, "anchor") if "anchor" in table.columns else created
+    months = np.select([interval == "month", interval == "year"], [count, 12 * count], 0)
+    # Renewals closer than a week tell nothing about when people leave: such plans get a weekly cycle.
+    days = np.select([interval == "week", interval == "day"], [7 * count, np.maximum(count, 7)], 0)
+    return Histories(
+        row=table["row"].to_numpy(),
+        created=created,
+        anchor=np.where((anchor == OPEN_END) | (anchor < created), created, anchor),
+        canceled=np.maximum(canceled, created),
+        interval=interval,
+        step_months=months.astype(np.int64),
+        step_days=days.astype(np.int64),
+        plan=_text(table, "plan_id"),
+        country=_text(table, "country" if "country" in table.columns else "country_iso3"),
+        seats=np.maximum(_numbers(table, "quantity"), 1),
+        reason=_text(table, "reason"),
+    )
+
+
+def known_at(histories: Histories, snapshot: int) -> Histories:
+    """What was known at the end of the snapshot day: later subscriptions are gone, later outcomes open."""
+    kept = histories.take(histories.created <= snapshot)
+    later = kept.canceled > snapshot
+    return Histories(
+        **{
+            **vars(kept),
+            "canceled": np.where(later, OPEN_END, kept.canceled),
+            "reason": np.where(later, "", kept.reason),
+        }
+    )
+
+
+def observed_days(known: Histories, snapshot: int, *, window_days: int) -> Observed | None:
+    """The days for which outcomes are in the histories, at most `window_days` up to the snapshot.
+
+    Before the first known cancellation nobody could be seen leaving (an extract of the living has no earlier
+    deaths), so that day opens the window. A silence at the end that chance does not explain (five expected
+    cancellations or more) means that outcomes were withheld: the window ends with the last known one.
+    None when no cancellation is known.
+    """
+    days = np.sort(known.canceled[known.canceled != OPEN_END])
+    if not len(days):
+        return None
+    last = int(days[-1])
+    recent = days[days > last - window_days]
+    rate = len(recent) / max(last - int(recent[0]) + 1, 7)
+    last = last if rate * (snapshot - last) >= 5 else snapshot
+    recent = days[(days > last - window_days) & (days <= last)]
+    if not len(recent):
+        return None
+    opened = int(days[0]) if int(days[0]) > last - window_days else last - window_days + 1
+    return Observed(first=opened, last=last)
+
+
+def from_stripe(
+    subscriptions: pd.DataFrame, items: pd.DataFrame, customers: pd.DataFrame, *, as_of: pd.Timestamp
+) -> pd.DataFrame:
+    """Histories from the raw tables `stripe/subscriptions`, `subscription_items` and `customers`.
+
+    The end is when the decision fell: `canceled_at` (Stripe sets it at the request) or, where that is empty,
+    `ended_at`; nothing after `as_of` is read. Trials that never paid and first invoices that were never paid
+    are left out: they did not subscribe yet. `reason` follows `cancellation_details.reason`: a request or a
+    retention policy is voluntary, a failed payment involuntary, anything else unknown. `ends_on` is the day
+    of a scheduled end, for those already on their way out.
+    """
+    subs = subscriptions[~subscriptions["deleted"].fillna(False).astype(bool)]
+    begun = subs["start_date"].fillna(subs["created"])
+    paid_from = subs["trial_end"].fillna(begun)
+    status = subs["status"].fillna("")
+    keep = (paid_from <= as_of) & ~status.isin(["incomplete", "incomplete_expired"])
+    keep &= ~(subs["ended_at"].notna() & (subs["ended_at"] <= paid_from) & subs["trial_end"].notna())
+    subs, begun, paid_from = subs[keep], begun[keep], paid_from[keep]
+    left = subs["canceled_at"].fillna(subs["ended_at"])
+    left = left.where(left <= as_of)
+    main = items.sort_values(["subscription", "unit_amount", "id"], ascending=[True, False, True])
+    main = main.drop_duplicates("subscription").set_index("subscription")
+    seats = items.groupby("subscription")["quantity"].sum(min_count=1)
+    country = customers.drop_duplicates("id").set_index("id")["country"]
+    code = subs["cancellation_reason"].where(left.notna())
+    scheduled = subs["cancel_at"].fillna(subs["current_period_end"].where(subs["cancel_at_period_end"] == True))  # noqa: E712
+    frame = pd.DataFrame(
+        {
+            "row": subs["id"],
+            "customer": subs["customer"],
+            "created": begun.dt.date,
+            # A request made during the trial takes effect with the first payment day at the earliest.
+            "canceled_at": left.where(left.isna() | (left >= begun), begun).dt.date,
+            "anchor": paid_from.dt.date,
+            "plan_id": subs["id"].map(main["price"]),
+            "interval": subs["id"].map(main["interval"]),
+            "interval_count": subs["id"].map(main["interval_count"]),
+            "quantity": subs["id"].map(seats),
+            "country": subs["customer"].map(country),
+            "reason": np.select(
+                [code.isin(_VOLUNTARY), code == "payment_failed"], ["voluntary", "involuntary"], ""
+            ),
+            "ends_on": scheduled.where(left.notna() & subs["ended_at"].isna()).dt.date,
+        }
+    )
+    return frame[frame["interval"].isin(INTERVALS)].sort_values("row").reset_index(drop=True)
+
+
+def _days(table: pd.DataFrame, name: str) -> Days:
+    values = table[name]
+    try:
+        stamps = pd.to_datetime(values, utc=True, format="ISO8601" if values.dtype.kind not in "Mm" else None)
+    except (ValueError, TypeError) as error:
+        raise HistoriesError(f"histories: `{name}` holds something that isn't a day: {error}") from error
+    whole = stamps.dt.floor("D").to_numpy(dtype="datetime64[D]", na_value=np.datetime64("NaT"))
+    return np.where(np.isnat(whole), OPEN_END, whole.astype(np.int64))
+
+
+def _text(table: pd.DataFrame, name: str) -> npt.NDArray[np.str_]:
+    if name not in table.columns:
+        return np.full(len(table), "", dtype=np.str_)
+    return table[name].astype(object).where(table[name].notna(), "").astype(str).to_numpy(dtype=np.str_)
+
+
+def _numbers(table: pd.DataFrame, name: str) -> Days:
+    if name not in table.columns:
+        return np.ones(len(table), dtype=np.int64)
+    return pd.to_numeric(table[name], errors="coerce").fillna(1).to_numpy(dtype=np.int64)
