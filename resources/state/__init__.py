@@ -5,6 +5,8 @@ shared `metadata`. What the rows mean is decided by the rooms that use them. No 
 a network call.
 """
 
+from resources.state import extraction as extraction
+from resources.state import ledger as ledger
 from resources.state.engine import State, StateError
 from resources.state.metadata import metadata
 

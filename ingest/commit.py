@@ -1,0 +1,315 @@
+"""Staged parts → raw tables, one atomic write per table, never newer by older.
+
+Here: of each id the newest staged version; a plain write into a table that is empty, a conditional merge into one
+that is not; nested lists replaced as a set with their parent, and only if the parent's version is not older than
+the stored one. Everything may be repeated after a kill: the second time changes nothing. Not here: reading Stripe.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ingest.links import CHARGE_COLUMNS, LINKED, PAYMENT_COLUMNS, Links
+from ingest.staging import Part
+from ingest.streams import STREAMS, Stream
+from ingest.tables import QUARANTINE, RAW_TABLES
+from resources.lake import Lake, TableMissingError
+
+__all__ = ["Committer", "TableWrite", "lake_table"]
+
+_ROWS_AT_ONCE = 32_768
+_NO_IDS = pa.array([], pa.string())
+Mask = npt.NDArray[np.bool_]
+
+
+def lake_table(table: str) -> str:
+    """Where a raw table lies in the lake."""
+    return f"stripe/{table}"
+
+
+@dataclass(frozen=True)
+class TableWrite:
+    """What a commit did to one table: rows written, rows that left it, its version."""
+
+    table: str
+    written: int
+    left: int
+    version: int
+
+
+class Committer:
+    """Commits parts into a lake. `facts` are kept with every commit."""
+
+    def __init__(self, lake: Lake, facts: dict[str, str]) -> None:
+        self._lake, self._facts = lake, facts
+
+    def commit(self, part: Part, stream: Stream, *, relevant_links: bool) -> list[TableWrite]:
+        """Write the rows of a part; nothing staged means nothing written, but a table that is missing is created.
+
+        `relevant_links` looks links up for the staged rows only, which suits a few changes; without it all stored
+        links are read, which suits a full load. Raises: LakeError.
+        """
+        writes = []
+        if stream.table == "events":
+            writes += self._append_events(part)
+        else:
+            links = self._links(part, stream.table, relevant=relevant_links) if stream.table in LINKED else None
+            kept, parents = _newest(part, stream.table)
+            writes += self._write(part, stream.table, kept, links)
+            if stream.nested is not None:
+                accepted = self._accepted(stream.table, parents)
+                column = stream.nested.parent_column
+                children = _children(part, stream.nested.table, column, accepted)
+                gone = self._gone(part, stream, accepted, children)
+                writes += self._write(part, stream.nested.table, children, None, gone=gone)
+        return writes + self._quarantine(part)
+
+    def _is_empty(self, table: str) -> bool:
+        return self._lake.row_count(lake_table(table)) == 0
+
+    def _write(
+        self, part: Part, table: str, kept: Mask, links: Links | None, *, gone: pa.Array | None = None
+    ) -> list[TableWrite]:
+        name, schema = lake_table(table), RAW_TABLES[table]
+        count = int(kept.sum())
+        leaving = 0 if gone is None else len(gone)
+        if not count and not leaving and self._lake.exists(name):
+            return []
+        batches = _filtered(part, table, kept, links)
+        if self._is_empty(table):
+            return [TableWrite(table, count, 0, self._lake.load(name, batches, schema, facts=self._facts))]
+        rows = pa.Table.from_batches(batches, schema)
+        version = self._lake.merge(
+            name, rows, schema, newer="version_at", ties_replace=True, gone=gone, facts=self._facts
+        )
+        return [TableWrite(table, len(rows), leaving, version)]
+
+    def _accepted(self, table: str, parents: pa.Table) -> pa.Table:
+        """Of staged parents those that are not older than what is stored, which their rows may be in already."""
+        stored = self._find(table, "id", _ids([parents["id"]]), ("id", "version_at"))
+        places = pc.index_in(parents["id"], value_set=stored["id"].combine_chunks())
+        older = pc.less(parents["version_at"], stored["version_at"].take(places))
+        return parents.filter(pc.invert(pc.fill_null(older, False)))
+
+    def _gone(self, part: Part, stream: Stream, accepted: pa.Table, children: Mask) -> pa.Array:
+        """Ids of stored children that their parent has no more; an incomplete list rules out none."""
+        nested = stream.nested
+        assert nested is not None
+        if self._is_empty(nested.table):
+            return pa.array([], pa.string())
+        complete = accepted.filter(pc.fill_null(accepted[nested.complete_column], False))
+        columns = ("id", nested.parent_column, "version_at")
+        stored = self._find(nested.table, nested.parent_column, _ids([complete["id"]]), columns)
+        staged = part.column(nested.table, "id").filter(pa.array(children))
+        missing = stored.filter(pc.invert(pc.is_in(stored["id"], value_set=staged["id"].combine_chunks())))
+        places = pc.index_in(missing[nested.parent_column], value_set=complete["id"].combine_chunks())
+        newer = pc.greater(missing["version_at"], complete["version_at"].take(places))
+        return missing.filter(pc.invert(newer))["id"].combine_chunks()
+
+    def _links(self, part: Part, table: str, *, relevant: bool) -> Links:
+        if not relevant:
+            return Links(
+                self._stored("invoice_payments", PAYMENT_COLUMNS), self._stored("charges", CHARGE_COLUMNS)
+            )
+        rows = part.column(table, "id", "payment_intent")
+        own = "charge" if table == "charges" else "invoice"
+        payments = _distinct(
+            pa.concat_tables(
+                [
+                    self._find("invoice_payments", own, _ids([rows["id"]]), PAYMENT_COLUMNS),
+                    self._find(
+                        "invoice_payments", "payment_intent", _ids([rows["payment_intent"]]), PAYMENT_COLUMNS
+                    ),
+                ]
+            )
+        )
+        intents = _ids([payments["payment_intent"], rows["payment_intent"]])
+        return Links(payments, self._find("charges", "payment_intent", intents, CHARGE_COLUMNS))
+
+    def _find(self, table: str, key: str, values: pa.Array, columns: tuple[str, ...] = ()) -> pa.Table:
+        return self._lake.find(lake_table(table), key, values, RAW_TABLES[table], columns)
+
+    def _stored(self, table: str, columns: tuple[str, ...]) -> pa.Table:
+        fields = pa.schema([RAW_TABLES[table].field(name) for name in columns])
+        try:
+            return self._lake.read(lake_table(table), columns=columns).cast(fields)
+        except TableMissingError:
+            return fields.empty_table()
+
+    def relink(self, touched: Mapping[str, Part] | None = None) -> list[TableWrite]:
+        """Fill links into stored rows that came before their invoice payment or charge.
+
+        `touched` are the parts of a run of few changes, by table; without it every stored row is looked at.
+        """
+        if touched is None:
+            links = Links(
+                self._stored("invoice_payments", PAYMENT_COLUMNS), self._stored("charges", CHARGE_COLUMNS)
+            )
+            rows = {table: self._unlinked(table, links) for table in LINKED}
+        else:
+            links, rows = self._touched(touched)
+        writes = []
+        for table in LINKED:
+            patched = links.changed(table, rows[table])
+            if len(patched):
+                version = self._lake.merge(
+                    lake_table(table),
+                    patched,
+                    RAW_TABLES[table],
+                    newer="version_at",
+                    ties_replace=True,
+                    facts=self._facts,
+                )
+                writes.append(TableWrite(table, len(patched), 0, version))
+        return writes
+
+    def _unlinked(self, table: str, links: Links) -> pa.Table:
+        """Stored rows whose links are not what they should be."""
+        names = tuple(n for n in ("id", "payment_intent", "invoice", "charge") if n in RAW_TABLES[table].names)
+        changed = links.changed(table, self._stored(table, names))["id"].combine_chunks()
+        return self._find(table, "id", changed)
+
+    def _touched(self, parts: Mapping[str, Part]) -> tuple[Links, dict[str, pa.Table]]:
+        """Links around the staged invoice payments and charges, and the stored rows that they may change."""
+        invoices, intents = [_NO_IDS], [_NO_IDS]
+        if "invoice_payments" in parts:
+            paid = parts["invoice_payments"].column("invoice_payments", "invoice", "payment_intent")
+            invoices.append(paid["invoice"].drop_null().combine_chunks())
+            intents.append(paid["payment_intent"].drop_null().combine_chunks())
+        if "charges" in parts:
+            tried = parts["charges"].column("charges", "payment_intent")
+            intents.append(tried["payment_intent"].drop_null().combine_chunks())
+        payments = _distinct(
+            pa.concat_tables(
+                [
+                    self._find("invoice_payments", "payment_intent", _ids(intents), PAYMENT_COLUMNS),
+                    self._find("invoice_payments", "invoice", _ids(invoices), PAYMENT_COLUMNS),
+                ]
+            )
+        )
+        charges = _distinct(
+            pa.concat_tables(
+                [
+                    self._find("charges", "payment_intent", _ids([payments["payment_intent"]])),
+                    self._find("charges", "id", _ids([payments["charge"]])),
+                ]
+            )
+        )
+        rows = {"charges": charges, "invoices": self._find("invoices", "id", _ids([payments["invoice"]]))}
+        return Links(payments, charges.select(list(CHARGE_COLUMNS))), rows
+
+    def _append_events(self, part: Part) -> list[TableWrite]:
+        schema, name = RAW_TABLES["events"], lake_table("events")
+        kept, _ = _newest(part, "events")
+        if self._is_empty("events"):
+            batches = _filtered(part, "events", kept, None)
+            return [
+                TableWrite("events", int(kept.sum()), 0, self._lake.load(name, batches, schema, facts=self._facts))
+            ]
+        ids = part.column("events", "id")["id"].combine_chunks()
+        known = self._find("events", "id", ids, ("id",))["id"].combine_chunks()
+        fresh = kept & ~np.asarray(pc.is_in(ids, value_set=known))
+        if not fresh.any():
+            return []
+        rows = pa.Table.from_batches(_filtered(part, "events", fresh, None), schema)
+        return [TableWrite("events", len(rows), 0, self._lake.append(name, rows, schema, facts=self._facts))]
+
+    def _quarantine(self, part: Part) -> list[TableWrite]:
+        batches = list(part.batches("quarantine"))
+        name = lake_table("quarantine")
+        if not batches:
+            if self._lake.exists(name):
+                return []
+            return [TableWrite("quarantine", 0, 0, self._lake.replace(name, QUARANTINE.empty_table(), QUARANTINE))]
+        rows = pa.Table.from_batches(batches, QUARANTINE)
+        known = self._lake.read_or_empty(name, QUARANTINE)
+        seen = {(row["raw_hash"], row["table"]) for row in known.select(["raw_hash", "table"]).to_pylist()}
+        fresh = []
+        for row in rows.to_pylist():
+            key = (row["raw_hash"], row["table"])
+            if key not in seen:
+                seen.add(key)
+                fresh.append(row)
+        if not fresh:
+            return []
+        version = self._lake.append(name, pa.Table.from_pylist(fresh, QUARANTINE), QUARANTINE, facts=self._facts)
+        return [TableWrite("quarantine", len(fresh), 0, version)]
+
+
+def _newest(part: Part, table: str) -> tuple[Mask, pa.Table]:
+    """Which staged rows are the newest of their id, the later staged one among equals, and those rows' heads."""
+    stream = STREAMS[table]
+    extra = () if stream.nested is None else (stream.nested.complete_column,)
+    heads = part.column(table, "id", "version_at", *extra)
+    mask = _last_by_version(heads["id"], heads["version_at"])
+    return mask, heads.filter(pa.array(mask))
+
+
+def _last_by_version(ids: pa.ChunkedArray, versions: pa.ChunkedArray) -> Mask:
+    mask = np.zeros(len(ids), dtype=bool)
+    if not len(ids):
+        return mask
+    codes = pc.dictionary_encode(ids.combine_chunks()).indices.to_numpy()
+    order = np.lexsort((np.arange(len(ids)), versions.cast(pa.int64()).to_numpy(), codes))
+    last = np.append(codes[order][1:] != codes[order][:-1], True)
+    mask[order[last]] = True
+    return mask
+
+
+def _children(part: Part, table: str, parent_column: str, parents: pa.Table) -> Mask:
+    """Which staged children belong to the version of their parent that is kept."""
+    heads = part.column(table, "id", parent_column, "version_at")
+    if not len(heads):
+        return np.zeros(0, dtype=bool)
+    places = pc.index_in(heads[parent_column], value_set=_ids([parents["id"]]))
+    current = pc.fill_null(pc.equal(parents["version_at"].take(places), heads["version_at"]), False)
+    chosen = np.asarray(current.combine_chunks()).copy()
+    rows = np.flatnonzero(chosen)
+    if len(rows):
+        subset = heads.take(pa.array(rows))
+        chosen[rows] = _last_by_version(subset["id"], subset["version_at"])
+    return chosen
+
+
+def _filtered(part: Part, table: str, mask: Mask, links: Links | None) -> Iterator[pa.RecordBatch]:
+    """The chosen rows of a table in its declared columns, in batches that are worth their overhead."""
+    schema = RAW_TABLES[table]
+    waiting: list[pa.RecordBatch] = []
+    offset = rows = 0
+    for batch in part.batches(table):
+        wanted = mask[offset : offset + len(batch)]
+        offset += len(batch)
+        if not wanted.any():
+            continue
+        narrow = pa.RecordBatch.from_arrays([batch.column(name) for name in schema.names], schema=schema)
+        waiting.append(narrow if wanted.all() else narrow.filter(pa.array(wanted)))
+        rows += len(waiting[-1])
+        if rows >= _ROWS_AT_ONCE:
+            yield from _joined(table, waiting, links)
+            waiting, rows = [], 0
+    if waiting:
+        yield from _joined(table, waiting, links)
+
+
+def _joined(table: str, batches: list[pa.RecordBatch], links: Links | None) -> Iterator[pa.RecordBatch]:
+    rows = pa.Table.from_batches(batches)
+    yield from (rows if links is None else links.fill(table, rows)).combine_chunks().to_batches()
+
+
+def _ids(columns: Sequence[pa.Array | pa.ChunkedArray]) -> pa.Array:
+    """The distinct ids of some columns."""
+    arrays = [c.combine_chunks() if isinstance(c, pa.ChunkedArray) else c for c in columns]
+    return pc.drop_null(pa.concat_arrays(arrays).unique())
+
+
+def _distinct(rows: pa.Table) -> pa.Table:
+    """One row per id."""
+    if len(rows) < 2:
+        return rows
+    codes = pc.dictionary_encode(rows["id"].combine_chunks()).indices.to_numpy()
+    _, first = np.unique(codes, return_index=True)
+    return rows.take(pa.array(np.sort(first)))

@@ -1,0 +1,82 @@
+"""The live view of a run: pages, rows, pace and time left of each stream, a few times a second.
+
+Here: sampling counters into frozen snapshots for a callable. Not here: drawing them (the command line does).
+"""
+
+import asyncio
+from collections import deque
+from typing import Self
+
+from ingest.lists import ListReader
+from ingest.report import Progress, StreamProgress
+from resources.limiter import Limiter
+
+__all__ = ["ProgressBoard"]
+
+_TICK_SECONDS = 0.25
+_WINDOW_TICKS = 8
+
+
+class ProgressBoard:
+    """Watches readers and tells `progress` about them until the block is left."""
+
+    def __init__(self, limiter: Limiter, progress: Progress | None) -> None:
+        self._limiter, self._progress = limiter, progress
+        self._readers: dict[str, ListReader] = {}
+        self._states: dict[str, str] = {}
+        self._history: dict[str, deque[tuple[float, int]]] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        if self._progress is not None:
+            self._task = asyncio.create_task(self._tick())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._tell()
+
+    def watch(self, stream: str, reader: ListReader) -> None:
+        """Follow a reader."""
+        self._readers[stream] = reader
+        self._states[stream] = "reading"
+
+    def put(self, stream: str, state: str) -> None:
+        """Tell what a stream is at: waiting, reading, writing, done or failed."""
+        self._states[stream] = state
+
+    async def _tick(self) -> None:
+        while True:
+            self._tell()
+            await asyncio.sleep(_TICK_SECONDS)
+
+    def _tell(self) -> None:
+        if self._progress is not None:
+            self._progress(tuple(self._snapshot(name, reader) for name, reader in self._readers.items()))
+
+    def _snapshot(self, name: str, reader: ListReader) -> StreamProgress:
+        operation = reader.stream.operation
+        requests = self._limiter.usage_of(operation).requests
+        history = self._history.setdefault(name, deque(maxlen=_WINDOW_TICKS))
+        history.append((asyncio.get_running_loop().time(), requests))
+        passed = history[-1][0] - history[0][0]
+        rate = (history[-1][1] - history[0][1]) / passed if passed > 0 else 0.0
+        rows_left = reader.part.windows.rows_left
+        state = self._states[name]
+        counts = reader.part.counts
+        eta = None
+        if state in ("writing", "done"):
+            eta = 0.0
+        elif rate > 0 and reader.part.windows.live and reader.stream.created:
+            eta = rows_left / (rate * 100)
+        return StreamProgress(
+            stream=name,
+            state=state,  # type: ignore[arg-type]
+            pages=counts.get("pages", 0),
+            rows=counts.get(f"rows:{reader.stream.table}", 0),
+            requests_per_second=rate,
+            share=min(1.0, rate / self._limiter.operation_per_second),
+            eta_seconds=eta,
+        )
