@@ -10,8 +10,9 @@ from segments.prediction.at_risk import expected_mrr_at_risk
 from segments.prediction.backtest import BacktestRecord, Figures, Split, backtest, month_splits
 from segments.prediction.charts import calibration_svg, gains_svg
 from segments.prediction.hazard import Options
-from segments.prediction.histories import HistoriesError, from_stripe
+from segments.prediction.histories import HistoriesError
 from segments.prediction.record import ModelRecord, fit, predict
+from segments.prediction.stripe_histories import from_stripe
 
 __all__ = [
     "BacktestRecord",

@@ -131,16 +131,18 @@ def backtest(
     return BacktestRecord(tuple(done))
 
 
-def month_splits(first: date, last: date) -> list[tuple[date, int]]:
-    """Splits at the month ends that leave a month of outcomes to learn from and one, at most `last`, to test."""
+def month_splits(first: date, last: date, *, at_most: int = 6) -> list[tuple[date, int]]:
+    """The latest splits at month ends: a whole month of outcomes to learn from, a whole one to test.
+
+    `first` and `last` are the days between which outcomes are known (a model record's `first_day`, `last_day`).
+    """
+    learned = first if first.day == 1 else _next_month(first)
+    tested = _next_month(learned)
     splits: list[tuple[date, int]] = []
-    start = (first.replace(day=1) + timedelta(days=62)).replace(day=1)
-    while True:
-        following = (start + timedelta(days=32)).replace(day=1)
-        if following - timedelta(days=1) > last:
-            return splits
-        splits.append((start - timedelta(days=1), (following - start).days))
-        start = following
+    while (end := _next_month(tested)) <= last + timedelta(days=1):
+        splits.append((tested - timedelta(days=1), (end - tested).days))
+        tested = end
+    return splits[-at_most:]
 
 
 def figures(group: str, forecast: Values, ended: Flags) -> Figures:
@@ -164,6 +166,10 @@ def figures(group: str, forecast: Values, ended: Flags) -> Figures:
         calibration_slope=slope,
         calibration_intercept=intercept,
     )
+
+
+def _next_month(day: date) -> date:
+    return (day.replace(day=1) + timedelta(days=32)).replace(day=1)
 
 
 def _by_group(forecast: Values, ended: Flags, interval: npt.NDArray[np.str_]) -> tuple[Figures, ...]:

@@ -1,7 +1,7 @@
 """Subscription histories: the one frame that the churn model reads, and what of it was known at a snapshot.
 
-Here: checking the frame, cutting it at a snapshot, finding the days on which outcomes were observed, and the
-bridge from the raw Stripe tables. Not here: renewal arithmetic (`cycles`), the model (`hazard`).
+Here: checking the frame, cutting it at a snapshot, finding the days on which outcomes were observed. Not here:
+making it from the raw Stripe tables (`stripe_histories`), renewal arithmetic (`cycles`), the model (`hazard`).
 
 A history is one subscription: `row` (its identifier, any type), `created` and `canceled_at` (days; empty means
 not canceled), `plan_id`, `interval` (day, week, month, year), and optionally `interval_count`, `quantity`,
@@ -19,20 +19,22 @@ import numpy.typing as npt
 import pandas as pd
 
 __all__ = [
+    "INTERVALS",
+    "OPEN_END",
+    "Days",
     "Histories",
     "HistoriesError",
     "Observed",
     "as_histories",
     "day_number",
-    "from_stripe",
     "known_at",
     "observed_days",
+    "to_pandas",
 ]
 
 INTERVALS = ("day", "week", "month", "year")
 OPEN_END = np.iinfo(np.int64).max
 _REQUIRED = ("row", "created", "canceled_at", "plan_id", "interval")
-_VOLUNTARY = ("cancellation_requested", "canceled_by_retention_policy")
 Days = npt.NDArray[np.int64]
 
 
@@ -86,7 +88,7 @@ def as_histories(frame: Any) -> Histories:
     An end before the beginning counts as on the first day. Raises HistoriesError when a column is missing, a
     day or an interval can't be read, or a row is repeated.
     """
-    table: pd.DataFrame = nw.from_native(frame).lazy().collect("pandas").to_native().reset_index(drop=True)
+    table = to_pandas(frame)
     missing = [name for name in _REQUIRED if name not in table.columns]
     if missing:
         raise HistoriesError(f"histories lack the column(s) {', '.join(missing)}; needed: {', '.join(_REQUIRED)}")
@@ -99,7 +101,7 @@ def as_histories(frame: Any) -> Histories:
     interval = np.char.lower(_text(table, "interval"))
     unknown = sorted(set(interval) - set(INTERVALS))
     if unknown:
-        raise HistoriesError(f"histories: interval {unknown[0]!r} is none of {', '.join(INTERVALS)}")
+        raise HistoriesError(f"histories: interval {str(unknown[0])!r} is none of {', '.join(INTERVALS)}")
     count = np.maximum(_numbers(table, "interval_count"), 1)
     anchor = _days(table, "anchor") if "anchor" in table.columns else created
     months = np.select([interval == "month", interval == "year"], [count, 12 * count], 0)
@@ -118,6 +120,12 @@ def as_histories(frame: Any) -> Histories:
         seats=np.maximum(_numbers(table, "quantity"), 1),
         reason=_text(table, "reason"),
     )
+
+
+def to_pandas(frame: Any) -> pd.DataFrame:
+    """Any frame or relation that Narwhals reads, as pandas."""
+    table: pd.DataFrame = nw.from_native(frame).lazy().collect("pandas").to_native()
+    return table.reset_index(drop=True)
 
 
 def known_at(histories: Histories, snapshot: int) -> Histories:
@@ -153,54 +161,6 @@ def observed_days(known: Histories, snapshot: int, *, window_days: int) -> Obser
         return None
     opened = int(days[0]) if int(days[0]) > last - window_days else last - window_days + 1
     return Observed(first=opened, last=last)
-
-
-def from_stripe(
-    subscriptions: pd.DataFrame, items: pd.DataFrame, customers: pd.DataFrame, *, as_of: pd.Timestamp
-) -> pd.DataFrame:
-    """Histories from the raw tables `stripe/subscriptions`, `subscription_items` and `customers`.
-
-    The end is when the decision fell: `canceled_at` (Stripe sets it at the request) or, where that is empty,
-    `ended_at`; nothing after `as_of` is read. Trials that never paid and first invoices that were never paid
-    are left out: they did not subscribe yet. `reason` follows `cancellation_details.reason`: a request or a
-    retention policy is voluntary, a failed payment involuntary, anything else unknown. `ends_on` is the day
-    of a scheduled end, for those already on their way out.
-    """
-    subs = subscriptions[~subscriptions["deleted"].fillna(False).astype(bool)]
-    begun = subs["start_date"].fillna(subs["created"])
-    paid_from = subs["trial_end"].fillna(begun)
-    status = subs["status"].fillna("")
-    keep = (paid_from <= as_of) & ~status.isin(["incomplete", "incomplete_expired"])
-    keep &= ~(subs["ended_at"].notna() & (subs["ended_at"] <= paid_from) & subs["trial_end"].notna())
-    subs, begun, paid_from = subs[keep], begun[keep], paid_from[keep]
-    left = subs["canceled_at"].fillna(subs["ended_at"])
-    left = left.where(left <= as_of)
-    main = items.sort_values(["subscription", "unit_amount", "id"], ascending=[True, False, True])
-    main = main.drop_duplicates("subscription").set_index("subscription")
-    seats = items.groupby("subscription")["quantity"].sum(min_count=1)
-    country = customers.drop_duplicates("id").set_index("id")["country"]
-    code = subs["cancellation_reason"].where(left.notna())
-    scheduled = subs["cancel_at"].fillna(subs["current_period_end"].where(subs["cancel_at_period_end"] == True))  # noqa: E712
-    frame = pd.DataFrame(
-        {
-            "row": subs["id"],
-            "customer": subs["customer"],
-            "created": begun.dt.date,
-            # A request made during the trial takes effect with the first payment day at the earliest.
-            "canceled_at": left.where(left.isna() | (left >= begun), begun).dt.date,
-            "anchor": paid_from.dt.date,
-            "plan_id": subs["id"].map(main["price"]),
-            "interval": subs["id"].map(main["interval"]),
-            "interval_count": subs["id"].map(main["interval_count"]),
-            "quantity": subs["id"].map(seats),
-            "country": subs["customer"].map(country),
-            "reason": np.select(
-                [code.isin(_VOLUNTARY), code == "payment_failed"], ["voluntary", "involuntary"], ""
-            ),
-            "ends_on": scheduled.where(left.notna() & subs["ended_at"].isna()).dt.date,
-        }
-    )
-    return frame[frame["interval"].isin(INTERVALS)].sort_values("row").reset_index(drop=True)
 
 
 def _days(table: pd.DataFrame, name: str) -> Days:

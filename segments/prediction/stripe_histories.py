@@ -1,0 +1,66 @@
+"""Subscription histories from the raw Stripe tables: the bridge from any account to the churn model.
+
+Here: which subscriptions have begun, when and why each one's end was decided. Not here: what the model makes of
+it. Rules: `canceled_at` is the time of the request, `ended_at` that of the end, and
+`cancellation_details.reason` says who decided (https://docs.stripe.com/api/subscriptions/object); `unpaid` is
+churn (https://docs.stripe.com/billing/subscriptions/analytics).
+"""
+
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from segments.prediction.histories import INTERVALS, to_pandas
+
+__all__ = ["from_stripe"]
+
+_VOLUNTARY = ("cancellation_requested", "canceled_by_retention_policy")
+
+
+def from_stripe(subscriptions: Any, items: Any, customers: Any, *, as_of: datetime) -> pd.DataFrame:
+    """Histories from `stripe/subscriptions`, `stripe/subscription_items` and `stripe/customers`.
+
+    The end is when the decision fell: `canceled_at` or, where that is empty, `ended_at`; an `unpaid`
+    subscription ended, unpaid, with its current period's start. Nothing after `as_of` is read. Trials that
+    did not end in a subscription and first invoices that were never paid are left out: they did not begin.
+    `reason` is voluntary for a request or a retention policy, involuntary for a failed payment, else empty.
+    Beside the columns of a history: `customer`, and `ends_on`, the day of an end that is decided but not
+    reached (such a subscription is no longer at risk: it is on its way out).
+    """
+    subs, lines, people = to_pandas(subscriptions), to_pandas(items), to_pandas(customers)
+    now = pd.Timestamp(as_of)
+    status = subs["status"].fillna("")
+    begun = subs["start_date"].fillna(subs["created"])
+    paid_from = subs["trial_end"].fillna(begun)
+    never = status.isin(["incomplete", "incomplete_expired"]) | subs["deleted"].fillna(False).astype(bool)
+    never |= (paid_from > now) | (subs["trial_end"].notna() & (subs["ended_at"] <= paid_from))
+    left = subs["canceled_at"].fillna(subs["ended_at"])
+    left = left.fillna(subs["current_period_start"].where(status == "unpaid"))
+    left = left.where(left <= now)
+    reason = subs["cancellation_reason"].where(left.notna())
+    failed = (reason == "payment_failed") | ((status == "unpaid") & left.notna() & reason.isna())
+    due = subs["cancel_at"].fillna(subs["current_period_end"].where(subs["cancel_at_period_end"].eq(True)))
+    # The item with the highest price stands for the subscription.
+    main = lines.sort_values(["subscription", "unit_amount", "id"], ascending=[True, False, True])
+    main = main.drop_duplicates("subscription").set_index("subscription")
+    seats = lines.groupby("subscription")["quantity"].sum(min_count=1)
+    frame = pd.DataFrame(
+        {
+            "row": subs["id"],
+            "customer": subs["customer"],
+            "created": begun.dt.date,
+            "canceled_at": left.dt.date,
+            "anchor": paid_from.dt.date,
+            "plan_id": subs["id"].map(main["price"]),
+            "interval": subs["id"].map(main["interval"]),
+            "interval_count": subs["id"].map(main["interval_count"]),
+            "quantity": subs["id"].map(seats),
+            "country": subs["customer"].map(people.drop_duplicates("id").set_index("id")["country"]),
+            "reason": np.select([reason.isin(_VOLUNTARY), failed], ["voluntary", "involuntary"], ""),
+            "ends_on": due.where(left.notna() & ~(subs["ended_at"] <= now)).dt.date,
+        }
+    )
+    frame = frame[~never & frame["interval"].isin(INTERVALS)]
+    return frame.sort_values("row").reset_index(drop=True)
