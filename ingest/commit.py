@@ -5,7 +5,7 @@ that is not; nested lists replaced as a set with their parent, and only if the p
 the stored one. Everything may be repeated after a kill: the second time changes nothing. Not here: reading Stripe.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from ingest.links import CHARGE_COLUMNS, LINKED, PAYMENT_COLUMNS, Links
 from ingest.staging import Part
 from ingest.streams import STREAMS, Stream
 from ingest.tables import QUARANTINE, RAW_TABLES
-from resources.lake import Lake, TableMissingError
+from resources.lake import Lake, LakeConflictError, TableMissingError
 
 __all__ = ["Committer", "TableWrite", "lake_table"]
 
@@ -79,14 +79,25 @@ class Committer:
         leaving = 0 if gone is None else len(gone)
         if not count and not leaving and self._lake.exists(name):
             return []
-        batches = _filtered(part, table, kept, links)
-        if self._is_empty(table):
-            return [TableWrite(table, count, 0, self._lake.load(name, batches, schema, facts=self._facts))]
-        rows = pa.Table.from_batches(batches, schema)
+        version = self._begin(table, lambda: _filtered(part, table, kept, links))
+        if version is not None:
+            return [TableWrite(table, count, 0, version)]
+        rows = pa.Table.from_batches(_filtered(part, table, kept, links), schema)
         version = self._lake.merge(
             name, rows, schema, newer="version_at", ties_replace=True, gone=gone, facts=self._facts
         )
         return [TableWrite(table, len(rows), leaving, version)]
+
+    def _begin(self, table: str, batches: Callable[[], Iterator[pa.RecordBatch]]) -> int | None:
+        """Fill a table that holds no rows, in one stream; None if it holds some, or another writer was first."""
+        name, schema = lake_table(table), RAW_TABLES[table]
+        if not self._is_empty(table):
+            return None
+        rows = pa.RecordBatchReader.from_batches(schema, batches())
+        try:
+            return self._lake.rewrite(name, rows, schema, read_version=self._lake.version(name), facts=self._facts)
+        except LakeConflictError:
+            return None
 
     def _accepted(self, table: str, parents: pa.Table) -> pa.Table:
         """Of staged parents those that are not older than what is stored, which their rows may be in already."""
@@ -205,11 +216,9 @@ class Committer:
     def _append_events(self, part: Part) -> list[TableWrite]:
         schema, name = RAW_TABLES["events"], lake_table("events")
         kept, _ = _newest(part, "events")
-        if self._is_empty("events"):
-            batches = _filtered(part, "events", kept, None)
-            return [
-                TableWrite("events", int(kept.sum()), 0, self._lake.load(name, batches, schema, facts=self._facts))
-            ]
+        version = self._begin("events", lambda: _filtered(part, "events", kept, None))
+        if version is not None:
+            return [TableWrite("events", int(kept.sum()), 0, version)]
         ids = part.column("events", "id")["id"].combine_chunks()
         known = self._find("events", "id", ids, ("id",))["id"].combine_chunks()
         fresh = kept & ~np.asarray(pc.is_in(ids, value_set=known))

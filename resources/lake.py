@@ -5,7 +5,7 @@ the tables mean (their schemas come from the rooms) and any computation on them.
 an error of its own kind, so that a failed read is never taken for an empty table.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -116,27 +116,6 @@ class Lake:
         """Add rows. Returns the new version. Raises: LakeError."""
         return self._write(table, data, schema, mode="append", facts=facts)
 
-    def load(
-        self,
-        table: str,
-        batches: Iterable[pa.RecordBatch],
-        schema: pa.Schema,
-        *,
-        facts: Mapping[str, str] | None = None,
-    ) -> int:
-        """Overwrite the table with batches that are consumed one by one, so that their sum need not fit in memory.
-
-        Returns the new version. Raises: LakeError.
-        """
-        fitted = (
-            batch
-            for given in batches
-            for batch in self._cast(table, pa.Table.from_batches([given]), schema).to_batches()
-        )
-        return self._write_fitted(
-            table, pa.RecordBatchReader.from_batches(schema, fitted), schema, mode="overwrite", facts=facts
-        )
-
     def merge(
         self,
         table: str,
@@ -164,12 +143,14 @@ class Lake:
         leaves = None
         if gone is not None and len(gone):
             (key,) = key_of(schema)
-            keep = pa.array([False]).cast(pa.bool_())
             blank = pa.table({field.name: pa.nulls(len(gone), field.type) for field in schema})
             blank = blank.set_column(schema.get_field_index(key), key, pa.array(gone, schema.field(key).type))
             nullable = pa.schema([field.with_nullable(True) for field in schema])
             rows = pa.concat_tables([rows.cast(nullable), blank.cast(nullable)]).append_column(
-                _LEAVES, pa.concat_arrays([pa.repeat(keep[0], len(rows)), pa.repeat(pa.scalar(True), len(gone))])
+                _LEAVES,
+                pa.concat_arrays(
+                    [pa.repeat(pa.scalar(left), n) for left, n in ((False, len(rows)), (True, len(gone)))]
+                ),
             )
             leaves = f"new.{_LEAVES}"
             conditions.append(f"NOT {leaves}")
@@ -278,23 +259,13 @@ class Lake:
     def _write(
         self, table: str, data: pa.Table, schema: pa.Schema, *, mode: Any, facts: Mapping[str, str] | None
     ) -> int:
-        return self._write_fitted(table, self._cast(table, data, schema), schema, mode=mode, facts=facts)
-
-    def _write_fitted(
-        self,
-        table: str,
-        data: pa.Table | pa.RecordBatchReader,
-        schema: pa.Schema,
-        *,
-        mode: Any,
-        facts: Mapping[str, str] | None,
-    ) -> int:
+        rows = self._cast(table, data, schema)
         if "://" not in self.uri:
             Path(self.path(table)).mkdir(parents=True, exist_ok=True)
         try:
             write_deltalake(
                 self.path(table),
-                data,
+                rows,
                 mode=mode,
                 schema_mode="overwrite" if mode == "overwrite" else "merge",
                 name=table,
@@ -302,7 +273,7 @@ class Lake:
                 storage_options=self._options,
                 commit_properties=self._properties(facts),
             )
-        except (DeltaError, OSError, pa.ArrowException) as error:
+        except (DeltaError, OSError) as error:
             raise LakeError(f"{table} cannot be written to {self.uri}: {error}") from error
         version = self.version(table)
         assert version is not None
