@@ -44,9 +44,9 @@ def check_operator_text(text: str) -> str:
 
 
 OperatorText = Annotated[
-    str, StringConstraints(min_length=1, max_length=1_000), AfterValidator(check_operator_text)
+    str, StringConstraints(min_length=1, max_length=2_000), AfterValidator(check_operator_text)
 ]
-"""Up to 1,000 characters from configuration."""
+"""Up to 2,000 characters from configuration."""
 OperatorLabel = Annotated[str, StringConstraints(min_length=2, max_length=60), AfterValidator(check_operator_text)]
 """A short name from configuration."""
 Slug = Annotated[

@@ -6,6 +6,7 @@ a network call.
 """
 
 from resources.state import extraction as extraction
+from resources.state import inbox as inbox
 from resources.state import ledger as ledger
 from resources.state.engine import State, StateError
 from resources.state.metadata import metadata

@@ -1,0 +1,99 @@
+"""Reconciling the ledger with what is at Mavera: unknown outcomes, orphans, drift of credits.
+
+Here: the sweep, and what it found. Not here: decisions of a person (`held`). Reads only at Mavera; adopting an
+object is a change of our ledger alone.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+from activation.account import Account
+from activation.ledger import Run
+from activation.policy import Kind
+from activation.remote import read_remote
+from activation.settling import resolve, resolve_in_time
+from activation.surfaces import SURFACES
+
+__all__ = ["Orphan", "ReconcileReport", "reconcile"]
+
+_AT_ONCE = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Orphan:
+    """An object at Mavera with a token of our form that no row of our ledger stands for."""
+
+    kind: Kind
+    remote_id: str
+    label: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReconcileReport:
+    """What the sweep came to.
+
+    `drift` is what the account charged more (or less) than our answers confirmed since the last sweep; None when
+    it cannot be told.
+    """
+
+    looked_up: int
+    adopted: int
+    held: int
+    freed: int
+    waiting: int
+    orphans: tuple[Orphan, ...]
+    unread: tuple[str, ...]
+    drift: int | None
+
+
+async def reconcile(account: Account, *, run_id: str, actor: str, wait: bool = False) -> ReconcileReport:
+    """Look up what is unknown; with `wait`, stay until each settle window has passed.
+
+    Raises: PinError.
+    """
+    account.pin()
+    ledger = account.ledger
+    run = Run(run_id=run_id, actor=actor, plan_hash="", policy_version=account.policy.version)
+    ledger.recover(run=run)
+    rows = ledger.intents(states=("sent", "unknown"))
+    slots = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(index: int) -> str:
+        if wait:
+            return await resolve_in_time(account, rows[index], run=run)
+        async with slots:
+            return await resolve(account, rows[index], run=run)
+
+    found = await asyncio.gather(*(one(index) for index in range(len(rows))))
+    view = await read_remote(account.mavera, [kind for kind in SURFACES if kind is not Kind.CASE_STUDY])
+    ours = {one.token for one in ledger.objects()} | {row.token for row in ledger.intents()}
+    orphans = tuple(
+        Orphan(kind=kind, remote_id=remote.id, label=remote.label)
+        for kind, remotes in view.lists.items()
+        for remote in remotes
+        if remote.tokens and not remote.tokens & ours
+    )
+    return ReconcileReport(
+        looked_up=len(rows),
+        adopted=found.count("adopted"),
+        held=found.count("held"),
+        freed=found.count("resend"),
+        waiting=found.count("waits"),
+        orphans=orphans,
+        unread=tuple(f"{kind}: {error}" for kind, error in view.errors.items()),
+        drift=_drift(account, None if view.usage is None else view.usage.used),
+    )
+
+
+def _drift(account: Account, used: int | None) -> int | None:
+    """Change of the account's figure since the last sweep, less the change of what our ledger confirmed."""
+    if used is None:
+        return None
+    settled = account.ledger.settled_total()
+    before = account.fact("usage_seen")
+    account.remember("usage_seen", f"{used}/{settled}")
+    if before is None:
+        return None
+    used_before, settled_before = (int(part) for part in before.split("/"))
+    # A new billing period starts the account's figure anew.
+    return None if used < used_before else (used - used_before) - (settled - settled_before)

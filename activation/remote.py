@@ -1,0 +1,71 @@
+"""What is at Mavera now, read once with free GETs and looked up by token.
+
+Here: the lists that a plan or a run needs, and the account's usage. A list that could not be read is kept as its
+error: it is never taken for an empty one. Not here: what follows from it.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from activation.policy import Kind
+from activation.surfaces import SURFACES, Remote
+from resources.mavera import GenerationApp, MaveraApi, MaveraError, Usage
+
+__all__ = ["RemoteView", "read_remote"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoteView:
+    """Lists by kind, or the error that kept one from being read."""
+
+    lists: dict[Kind, list[Remote]] = field(default_factory=dict)
+    errors: dict[Kind, str] = field(default_factory=dict)
+    apps: tuple[GenerationApp, ...] = ()
+    apps_error: str | None = None
+    usage: Usage | None = None
+    usage_error: str | None = None
+
+    def by_token(self, kind: Kind, token: str) -> list[Remote]:
+        """Objects of a kind that carry a token; only for kinds whose list was read."""
+        return [remote for remote in self.lists.get(kind, []) if token in remote.tokens]
+
+    def by_id(self, kind: Kind, remote_id: str) -> Remote | None:
+        """The object with an id, if the list holds it."""
+        return next((remote for remote in self.lists.get(kind, []) if remote.id == remote_id), None)
+
+
+async def read_remote(mavera: MaveraApi, kinds: Iterable[Kind], *, apps: bool = False) -> RemoteView:
+    """Read the lists of `kinds`, the usage and, if wanted, the apps."""
+    wanted = [kind for kind in dict.fromkeys(kinds) if SURFACES[kind].has_handle]
+
+    async def listed(kind: Kind) -> list[Remote] | str:
+        try:
+            return await SURFACES[kind].listed(mavera)
+        except MaveraError as error:
+            return str(error)
+
+    async def usage() -> Usage | str:
+        try:
+            return await mavera.usage()
+        except MaveraError as error:
+            return str(error)
+
+    async def offered() -> list[GenerationApp] | str:
+        try:
+            return await mavera.generation_apps() if apps else []
+        except MaveraError as error:
+            return str(error)
+
+    seen, used, found = await asyncio.gather(
+        asyncio.gather(*(listed(kind) for kind in wanted)), usage(), offered()
+    )
+    pairs = list(zip(wanted, seen, strict=True))
+    return RemoteView(
+        lists={kind: value for kind, value in pairs if not isinstance(value, str)},
+        errors={kind: value for kind, value in pairs if isinstance(value, str)},
+        apps=() if isinstance(found, str) else tuple(found),
+        apps_error=found if isinstance(found, str) else None,
+        usage=None if isinstance(used, str) else used,
+        usage_error=used if isinstance(used, str) else None,
+    )

@@ -1,0 +1,174 @@
+"""Rows of the Mavera tables, from the plan's endings and the ledger.
+
+Here: projections. Not here: schemas (`tables`), writing (the assets). Each table is whole: it holds the present
+state of all our objects, so a table that was lost or half written comes back with the next run.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from activation.account import Account
+from activation.plan_model import Plan
+from activation.policy import Kind
+from activation.registry import StoredObject
+from activation.tables import MAVERA_TABLES
+from activation.worker import Ended
+from resources.state.ledger import attempts, intents
+
+__all__ = ["tables_of"]
+
+Row = dict[str, Any]
+
+
+def tables_of(account: Account, plan: Plan, rows: Sequence[Ended], *, run_id: str) -> Mapping[str, pa.Table]:
+    """All Mavera tables by name."""
+    objects = account.ledger.objects()
+    made: dict[str, list[Row]] = {
+        "plan": _plan_rows(plan, rows, run_id),
+        "personas": [_persona(one) for one in objects if one.kind is Kind.PERSONA],
+        "generations": _texts(objects, Kind.GENERATION, _generation),
+        "case_studies": _texts(objects, Kind.CASE_STUDY, _case_study),
+        "copy_fixes": _texts(objects, Kind.COPY_FIX, _copy_fix),
+        "spend": _spend_rows(account),
+    }
+    return {name: pa.Table.from_pylist(made[name], schema=schema) for name, schema in MAVERA_TABLES.items()}
+
+
+def _plan_rows(plan: Plan, rows: Sequence[Ended], run_id: str) -> list[Row]:
+    by_operation = {id(row.operation): row for row in rows}
+    out: list[Row] = []
+    for operation in plan.operations:
+        ended = by_operation[id(operation)]
+        out.append(
+            {
+                "action": operation.action,
+                "kind": operation.kind.value,
+                "segment_key": operation.segment_key,
+                "spec_version": operation.spec_version,
+                "credits": operation.credits,
+                "reason": operation.reason,
+                "difference": json.dumps([one.model_dump(mode="json") for one in operation.difference]),
+                "body_hash": operation.body_hash if operation.is_paid else None,
+                "token": operation.token,
+                "mavera_id": ended.remote_id or operation.remote_id,
+                "ending": ended.ending,
+                "ending_reason": ended.reason or None,
+                "next_action": ended.next_action or None,
+            }
+        )
+    for cell in plan.suppressed:
+        out.append(
+            {
+                "action": "suppressed",
+                "kind": cell.segment_key.split(":", maxsplit=1)[0],
+                "segment_key": cell.segment_key,
+                "spec_version": "",
+                "credits": 0,
+                "reason": cell.reason,
+                "difference": "[]",
+                "ending": "skipped",
+                "ending_reason": f"folded into {cell.merged_into}" if cell.merged_into else cell.reason,
+            }
+        )
+    return [
+        {"position": position, "plan_hash": plan.hash, "run_id": run_id, **row} for position, row in enumerate(out)
+    ]
+
+
+def _texts(objects: Sequence[StoredObject], kind: Kind, own: Callable[[StoredObject], Row]) -> list[Row]:
+    """Texts of a kind; of each segment the newest one is active, the others are superseded by it."""
+    mine = [one for one in objects if one.kind is kind]
+    newest: dict[str, StoredObject] = {}
+    for one in sorted(mine, key=lambda one: (one.since, one.spec_version)):
+        newest[one.segment_key] = one
+    return [
+        {
+            **_common(one),
+            "status": "active" if newest[one.segment_key] is one else "superseded",
+            "result": one.result_status,
+            "period": one.spec_version.split(".")[1] if "." in one.spec_version else None,
+            **own(one),
+        }
+        for one in mine
+    ]
+
+
+def _common(one: StoredObject) -> Row:
+    return {
+        "segment_key": one.segment_key,
+        "spec_version": one.spec_version,
+        "mavera_id": one.remote_id,
+        "status": one.status,
+        "credits": one.credits,
+        "content_hash": one.content_hash,
+        "template_version": one.template_version,
+        "since": one.since,
+        "updated_at": one.updated_at,
+    }
+
+
+def _result(one: StoredObject, name: str) -> Any:
+    return (one.result or {}).get(name)
+
+
+def _persona(one: StoredObject) -> Row:
+    return {
+        **_common(one),
+        "name": _result(one, "name"),
+        "version": one.version,
+        "successor": one.successor,
+    }
+
+
+def _generation(one: StoredObject) -> Row:
+    return {
+        "cohort": one.content.get("cohort"),
+        "tier": one.content.get("tier"),
+        "title": _result(one, "title"),
+        "text": _result(one, "text"),
+    }
+
+
+def _case_study(one: StoredObject) -> Row:
+    return {
+        "tier": one.content.get("tier"),
+        "product": one.content.get("product"),
+        "growth_band": one.content.get("growth_band"),
+        "validated": _result(one, "validated"),
+        "text": _result(one, "text"),
+    }
+
+
+def _copy_fix(one: StoredObject) -> Row:
+    return {
+        "reason": one.content.get("reason"),
+        "product": one.content.get("product"),
+        "original": one.content.get("original_copy"),
+        "rewritten": _result(one, "rewritten"),
+        "rationale": _result(one, "rationale"),
+    }
+
+
+def _spend_rows(account: Account) -> list[Row]:
+    wanted = (
+        sa.select(
+            intents.c.kind,
+            intents.c.segment_key,
+            intents.c.spec_version,
+            attempts.c.attempt,
+            attempts.c.run_id,
+            attempts.c.started_at,
+            attempts.c.credits,
+            attempts.c.settled,
+            attempts.c.outcome,
+        )
+        .join(intents, intents.c.id == attempts.c.intent_id)
+        .where(attempts.c.environment == account.identity.environment)
+        .order_by(intents.c.id, attempts.c.attempt)
+    )
+    with account.state.read() as connection:
+        return [dict(row) for row in connection.execute(wanted).mappings()]
