@@ -22,6 +22,7 @@ import uvloop
 from pydantic import ValidationError
 
 from sandbox.billing_calendar import clock_of, iso
+from sandbox.dataset import has_stripe_files
 from sandbox.mavera_api import BASE_PATH
 from sandbox.mavera_api import create_app as create_mavera_app
 from sandbox.mavera_options import MaveraOptions
@@ -79,7 +80,7 @@ def _stripe_options(options: argparse.Namespace, *, today: datetime) -> StripeOp
         customers=options.customers,
         months=options.months,
         livemode=options.livemode,
-        dataset=options.dataset.resolve() if options.dataset and _has_stripe(options.dataset) else None,
+        dataset=options.dataset.resolve() if options.dataset and has_stripe_files(options.dataset) else None,
         histories=options.histories.resolve() if options.histories else None,
         invoice_months=options.invoice_months,
         limits=Limits(
@@ -90,13 +91,6 @@ def _stripe_options(options: argparse.Namespace, *, today: datetime) -> StripeOp
         ),
         faults=Faults(latency_ms=options.latency_ms, jitter_ms=options.jitter_ms),
     )
-
-
-def _has_stripe(folder: Path) -> bool:
-    """A folder may hold files for one of the two services only."""
-    if not folder.is_dir():
-        raise ValueError(f"no such folder: {folder}")
-    return True
 
 
 def _parser() -> argparse.ArgumentParser:

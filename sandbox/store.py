@@ -50,6 +50,7 @@ class Table:
     # Dictionaries that the simulation goes on changing: whoever gets one gets the simulation's own.
     _held: dict[str, Obj] = field(default_factory=dict)
     _arrivals: int = 0
+    _disordered: bool = False
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -59,13 +60,16 @@ class Table:
 
     def ids(self) -> Iterator[str]:
         """Newest first."""
+        self._order()
         return reversed(self._ids)
 
     def newest(self) -> str | None:
+        self._order()
         return self._ids[-1] if self._ids else None
 
     def nth(self, position: int) -> str:
         """The id at a position, oldest first."""
+        self._order()
         return self._ids[position]
 
     def put(self, obj: Obj, *, created: int | None = None) -> None:
@@ -127,6 +131,7 @@ class Table:
 
     def remove(self, object_id: str) -> None:
         """The object leaves every list and its id is no longer a valid cursor."""
+        self._order()
         key = self._key_of.pop(object_id)
         position = bisect_left(self._keys, key)
         del self._keys[position], self._ids[position]
@@ -139,6 +144,7 @@ class Table:
 
     def drop_before(self, moment: int) -> None:
         """Objects older than `moment` leave, as old events do."""
+        self._order()
         stop = bisect_left(self._keys, moment << _SHIFT)
         for object_id, key in zip(self._ids[:stop], self._keys[:stop], strict=True):
             del self._key_of[object_id]
@@ -165,6 +171,7 @@ class Table:
 
         Raises KeyError for a cursor that is not here.
         """
+        self._order()
         keys, ids = self._candidates(equal or {})
         low = 0 if lower is None else bisect_left(keys, lower << _SHIFT)
         high = len(keys) if upper is None else bisect_left(keys, upper << _SHIFT)
@@ -219,13 +226,17 @@ class Table:
         self._arrivals += 1
         key = (created << _SHIFT) | self._arrivals
         self._key_of[object_id] = key
-        if not self._keys or key > self._keys[-1]:
-            self._keys.append(key)
-            self._ids.append(object_id)
-            return
-        position = bisect_left(self._keys, key)
-        self._keys.insert(position, key)
-        self._ids.insert(position, object_id)
+        # Old objects that arrive late (a file, a list of histories) are sorted in once, before the next reading.
+        self._disordered |= bool(self._keys) and key < self._keys[-1]
+        self._keys.append(key)
+        self._ids.append(object_id)
+
+    def _order(self) -> None:
+        if self._disordered:
+            ordered = sorted(zip(self._keys, self._ids, strict=True))
+            self._keys = [key for key, _ in ordered]
+            self._ids = [object_id for _, object_id in ordered]
+            self._disordered = False
 
     def _learn(self, object_id: str, key: int, obj: Obj) -> None:
         indexed, scanned = self.resource.indexed, self.resource.scanned
@@ -275,6 +286,8 @@ class Store:
         # Fields of an object that Stripe sends only on request.
         self.expandable: dict[str, Obj] = {}
         self.item_owner: dict[str, str] = {}
+        # Rows that are no proper objects, by resource and by the good object that each stands before.
+        self.companions: dict[str, dict[str, list[bytes]]] = {}
         self.account: Obj = {}
 
     def __getitem__(self, name: str) -> Table:

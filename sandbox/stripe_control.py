@@ -102,7 +102,7 @@ class Control:
             self._event_mark = set(events.ids())
         self.faults = faults
         self.dice = FaultDice(faults)
-        self.answers.companions = broken
+        self.answers.companions = self.world.store.companions | broken
         self.answers.payment_methods_need_customer = faults.payment_methods_need_customer
         self._pages = [[0, mutation.times] for mutation in faults.mutations]
         self.world.reshape = self._reshaper(faults.old_events)

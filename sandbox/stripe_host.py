@@ -17,6 +17,8 @@ from pydantic import BaseModel, ConfigDict
 
 from sandbox.account import Account
 from sandbox.business import Business
+from sandbox.dataset import read_dataset
+from sandbox.histories import account_of_histories
 from sandbox.stripe_api import StripeApp
 from sandbox.stripe_control import Control
 from sandbox.stripe_faults import Faults
@@ -83,12 +85,8 @@ def create_stripe_app(options: StripeOptions, *, state_dir: Path | None = None) 
 
 def _fill(wanted: _Remembered) -> Account:
     if wanted.dataset is not None:
-        from sandbox.dataset import read_dataset
-
         return read_dataset(wanted.dataset, end=wanted.end, livemode=wanted.livemode)
     if wanted.histories is not None:
-        from sandbox.histories import account_of_histories
-
         return account_of_histories(wanted.histories, end=wanted.end, months=wanted.invoice_months)
     return Business(
         seed=wanted.seed,

@@ -24,8 +24,8 @@ def _ref(name: str, inside: str | None = None) -> Fact:
     """The id that a field refers to, whether the field is expanded or not."""
 
     def fact(obj: Obj) -> str | None:
-        holder = obj.get(inside) if inside else obj
-        found = holder.get(name) if isinstance(holder, dict) else None
+        holder: Any = obj.get(inside) if inside else obj
+        found: Any = holder.get(name) if isinstance(holder, dict) else None
         if isinstance(found, str):
             return found  # by far the most frequent case
         if isinstance(found, dict):
@@ -35,10 +35,13 @@ def _ref(name: str, inside: str | None = None) -> Fact:
     return fact
 
 
-def _parent_subscription(obj: Obj) -> str | None:
+_SUBSCRIPTION: Final = _ref("subscription")
+
+
+def _parent_subscription(obj: Obj) -> Any:
     parent = obj.get("parent")
     details = parent.get("subscription_details") if isinstance(parent, dict) else None
-    return _ref("subscription")(details if isinstance(details, dict) else obj)
+    return _SUBSCRIPTION(details if isinstance(details, dict) else obj)
 
 
 @dataclass(frozen=True, slots=True)
