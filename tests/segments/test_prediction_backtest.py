@@ -50,10 +50,11 @@ def test_figures_without_events_stay_empty() -> None:
             "2018-01-15", "2018-03-31", [("2018-02-28", 31)], id="half a month is too little to learn from"
         ),
         pytest.param("2018-03-01", "2018-03-31", [], id="nothing to test"),
+        pytest.param("2010-01-01", "2018-03-31", [("2018-01-31", 28), ("2018-02-28", 31)], id="the latest two"),
     ],
 )
 def test_month_splits(first: str, last: str, expected: list[tuple[str, int]]) -> None:
-    splits = month_splits(date.fromisoformat(first), date.fromisoformat(last))
+    splits = month_splits(date.fromisoformat(first), date.fromisoformat(last), at_most=2)
     assert [(day.isoformat(), horizon) for day, horizon in splits] == expected
 
 
