@@ -127,7 +127,7 @@ def _say(call: Call, thread: Row, role: str, text: str, world: World) -> Row:
 
 
 def _personas(world: World) -> list[dict[str, Any]]:
-    rows, _ = world.store.listed("persona", now=world.now(), fields={"is_custom": 0}, limit=1)
+    rows, _ = world.store.listed("persona", now=world.now(), custom=False, limit=1)
     return [{name: row.body.get(name) for name in ("id", "name", "category")} for row in rows]
 
 

@@ -124,11 +124,9 @@ class Gateway:
             return good
         if rule.kind == "lost_answer":
             return DroppedConnection()
-        return (
-            self._error(rule, headers)
-            if rule.kind == "error_after"
-            else malformed(rule.kind, good, headers=headers)
-        )
+        if rule.kind == "error_after":
+            return self._error(rule, headers)
+        return malformed(rule.kind, good, headers=headers)
 
     def _error(self, rule: FaultRule, headers: Mapping[str, str]) -> Response:
         style = rule.error_format or self.world.options.error_format
@@ -204,7 +202,6 @@ class Gateway:
             operation=operation,
             key=fingerprint(key),
             test_mode=sandbox and options.sandbox_header == "honoured",
-            now=self.world.now(),
             path=dict(request.path_params),
             query=dict(request.query_params),
             body=await _body(request) if request.method in ("POST", "PATCH") else {},

@@ -7,6 +7,7 @@ right after the first page was read, so that the last item of that page shows up
 import base64
 import binascii
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from sandbox.mavera_store import Row
@@ -21,7 +22,7 @@ def page(
     kind: str,
     *,
     view: Callable[[Row], dict[str, Any]],
-    filters: Mapping[str, str] = {},
+    filters: Mapping[str, str] = MappingProxyType({}),
     key: str = "data",
 ) -> Answer:
     """One page; `filters` maps query parameters to top-level fields of the body."""
@@ -33,14 +34,13 @@ def page(
         offset, before = 0, _position(call.query.get("cursor"))
     elif paging.ignore_offset:
         offset = 0
-    fields: dict[str, object] = {}
-    if not paging.ignore_search:
-        fields = {field: _scalar(call.query[name]) for name, field in filters.items() if name in call.query}
+    shown = {} if paging.ignore_search else call.query
     rows, total = world.store.listed(
         kind,
         now=world.now(),
-        fields=fields,
-        search="" if paging.ignore_search else call.query.get("search", ""),
+        fields={field: shown[name] for name, field in filters.items() if name in shown},
+        custom={"true": True, "false": False}.get(shown.get("is_custom", "")),
+        search=shown.get("search", ""),
         before=before,
         limit=limit + 1,
         offset=offset,
@@ -64,11 +64,6 @@ def _whole(call: Call, name: str, *, default: int, low: int, high: int) -> int:
     if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
         raise invalid(name, f"The parameter must be a whole number from {low} to {high}.")
     return int(text)
-
-
-def _scalar(text: str) -> object:
-    # SQLite's json_extract gives 1 and 0 for the two booleans.
-    return {"true": 1, "false": 0}.get(text, text)
 
 
 def _cursor(seq: int) -> str:

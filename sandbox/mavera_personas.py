@@ -31,7 +31,7 @@ def list_personas(call: Call, world: World) -> Answer:
         view=lambda row: {
             name: value for name, value in row.body.items() if name not in ("details", "credits_charged")
         },
-        filters={"is_custom": "is_custom", "category": "category", "name": "name"},
+        filters={"category": "category", "name": "name"},
         key=world.options.paging.persona_key,
     )
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -28,14 +29,20 @@ ID_PREFIXES = {
 }
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS objects ( seq INTEGER PRIMARY KEY, id TEXT NOT NULL, kind TEXT NOT NULL, name TEXT
-NOT NULL, custom INTEGER NOT NULL, operation TEXT NOT NULL, key TEXT NOT NULL, request TEXT NOT NULL, body
-TEXT NOT NULL, parent TEXT NOT NULL, created_at REAL NOT NULL, visible_at REAL NOT NULL, due_at REAL, outcome
-TEXT NOT NULL, deleted_at REAL, UNIQUE (kind, id)); CREATE INDEX IF NOT EXISTS objects_by_name ON objects
-(kind, name); CREATE INDEX IF NOT EXISTS objects_by_parent ON objects (kind, parent); CREATE TABLE IF NOT
-EXISTS charges ( seq INTEGER PRIMARY KEY, at REAL NOT NULL, key TEXT NOT NULL, operation TEXT NOT NULL,
-object_id TEXT NOT NULL, credits INTEGER NOT NULL, test_mode INTEGER NOT NULL); CREATE INDEX IF NOT EXISTS
-charges_by_key ON charges (key, at);
+CREATE TABLE IF NOT EXISTS objects (
+    seq INTEGER PRIMARY KEY, id TEXT NOT NULL, kind TEXT NOT NULL, custom INTEGER NOT NULL,
+    operation TEXT NOT NULL, key TEXT NOT NULL, parent TEXT NOT NULL,
+    created_at REAL NOT NULL, visible_at REAL NOT NULL, due_at REAL,
+    outcome TEXT NOT NULL, deleted_at REAL, name TEXT NOT NULL, searched TEXT NOT NULL, request TEXT NOT NULL,
+    body TEXT NOT NULL, UNIQUE (kind, id));
+CREATE INDEX IF NOT EXISTS objects_by_name ON objects (kind, name);
+CREATE INDEX IF NOT EXISTS objects_by_parent ON objects (kind, parent);
+-- The row number ends every index, so that a list comes out of this one in its order.
+CREATE INDEX IF NOT EXISTS objects_listed ON objects (kind, deleted_at);
+CREATE TABLE IF NOT EXISTS charges (
+    seq INTEGER PRIMARY KEY, at REAL NOT NULL, key TEXT NOT NULL, operation TEXT NOT NULL, object_id TEXT NOT NULL,
+    credits INTEGER NOT NULL, test_mode INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS charges_by_key ON charges (key, at);
 """
 
 
@@ -72,7 +79,7 @@ class Store:
     def __init__(self, folder: Path | None, *, seed: int) -> None:
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-        path = ":memory:" if folder is None else str(folder / "mavera.sqlite3")
+        path = ":memory:" if folder is None else str(folder / "mavera_objects.sqlite3")
         self._seed = seed
         self._db = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
         self._db.row_factory = sqlite3.Row
@@ -123,10 +130,10 @@ class Store:
         object_id = body.get("id") or self._new_id(kind, last + 1)
         body = {"id": object_id, **body}
         self._db.execute(
-            "INSERT INTO objects VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,NULL)",
+            "INSERT INTO objects VALUES (?,?,?,?,?,?,?,?,?,?,?,NULL,?,?,?,?)",
             (
-                last + 1, object_id, kind, name, custom, operation, key, _text(request or {}),
-                _text(body), parent, now, now + lag, due_at, outcome,
+                last + 1, object_id, kind, custom, operation, key, parent, now, now + lag, due_at, outcome,
+                name, _searched(name, body), _text(request or {}), _text(body),
             ),
         )  # fmt: skip
         row = self.get(kind, object_id)
@@ -135,8 +142,8 @@ class Store:
 
     def update(self, row: Row, body: dict[str, Any], *, name: str | None = None) -> None:
         self._db.execute(
-            "UPDATE objects SET body = ?, name = ? WHERE seq = ?",
-            (_text(body), row.name if name is None else name, row.seq),
+            "UPDATE objects SET body = ?, name = ?, searched = ? WHERE seq = ?",
+            (_text(body), name or row.name, _searched(name or row.name, body), row.seq),
         )
 
     def delete(self, row: Row, *, now: float) -> None:
@@ -166,13 +173,14 @@ class Store:
         kind: str,
         *,
         now: float,
-        fields: Mapping[str, object],
+        fields: Mapping[str, str] = MappingProxyType({}),
+        custom: bool | None = None,
         search: str = "",
         before: int | None = None,
         limit: int,
         offset: int = 0,
     ) -> tuple[list[Row], int]:
-        """One page of what a list shows, newest first, and the number of items before paging.
+        """One page of what a list shows, newest first, and the number of items that the pages share.
 
         `fields` are equalities on top-level fields of the body; `search` looks into name and description;
         `before` is the `seq` that a cursor points to.
@@ -182,20 +190,21 @@ class Store:
         for field, value in fields.items():
             where.append("json_extract(body, ?) = ?")
             values += [f'$."{field}"', value]
+        if custom is not None:
+            where.append("custom = ?")
+            values.append(custom)
         if search:
-            where.append(
-                "instr(lower(name || ' ' || coalesce(json_extract(body, '$.description'), '')), lower(?))"
-            )
-            values.append(search)
-        condition = " AND ".join(where)
-        (total,) = self._db.execute(f"SELECT count(*) FROM objects WHERE {condition}", values).fetchone()
+            where.append("instr(searched, ?)")
+            values.append(search.casefold())
         if before is not None:
-            condition += " AND seq < ?"
+            where.append("seq < ?")
             values.append(before)
-        rows = self._db.execute(
-            f"SELECT * FROM objects WHERE {condition} ORDER BY seq DESC LIMIT ? OFFSET ?", [*values, limit, offset]
-        )
-        return [_row(raw) for raw in rows], total
+        # The texts are looked through once; only the rows of the page are read whole.
+        found = self._db.execute(f"SELECT seq FROM objects WHERE {' AND '.join(where)} ORDER BY seq DESC", values)
+        numbers = [seq for (seq,) in found]
+        chosen = ",".join(map(str, numbers[offset : offset + limit]))
+        rows = self._db.execute(f"SELECT * FROM objects WHERE seq IN ({chosen}) ORDER BY seq DESC")
+        return [_row(raw) for raw in rows], len(numbers)
 
     def count(self, kind: str) -> int:
         """How many objects of a kind there ever were."""
@@ -242,12 +251,17 @@ class Store:
         return None if raw is None else _row(raw)
 
 
+def _searched(name: str, body: dict[str, Any]) -> str:
+    return f"{name} {body.get('description') or ''}".casefold()
+
+
 def _text(value: dict[str, Any]) -> str:
     return orjson.dumps(value).decode()
 
 
 def _row(raw: sqlite3.Row) -> Row:
     fields = dict(raw)
+    del fields["searched"]
     fields["custom"] = bool(fields["custom"])
     fields["request"] = orjson.loads(fields["request"])
     fields["body"] = orjson.loads(fields["body"])

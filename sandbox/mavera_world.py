@@ -49,7 +49,6 @@ class Call:
     operation: str
     key: str
     test_mode: bool
-    now: float
     path: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     body: dict[str, Any] = field(default_factory=dict)
@@ -139,7 +138,7 @@ class World:
         """Book the price inside the running transaction and return what was charged; 402 if it cannot be paid."""
         if call.test_mode:
             credits = 0
-        self.afford(call, credits)
+        self._afford(credits, key=call.key)
         self.store.charge(
             key=call.key,
             operation=call.operation,
@@ -150,14 +149,12 @@ class World:
         )
         return credits
 
-    def afford(self, call: Call, credits: int) -> None:
-        if call.test_mode or not credits:
+    def _afford(self, credits: int, *, key: str) -> None:
+        if not credits:
             return
         if self.options.billing == "budget_exceeded":
             raise _payment("budget_exceeded", "The workspace budget is used up.")
-        if self.options.auto_recharge:
-            return
-        if credits > self.included(call.key) - self.used(call.key, now=self.now()):
+        if not self.options.auto_recharge and credits > self.included(key) - self.used(key, now=self.now()):
             raise _payment("credits_exhausted", "No credits are left in this period.")
 
     def create(

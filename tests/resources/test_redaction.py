@@ -67,12 +67,13 @@ def logged(
         handler.setFormatter(RedactingFormatter(logging.Formatter("%(message)s %(detail)s")))
     logger = logging.getLogger(name)
     logger.addHandler(handler)
-    before, logger.level = logger.level, logging.DEBUG
+    before = logger.level
+    logger.setLevel(logging.DEBUG)
     try:
         write(logger)
     finally:
         logger.removeHandler(handler)
-        logger.level = before
+        logger.setLevel(before)
     return stream.getvalue()
 
 
