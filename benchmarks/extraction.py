@@ -1,0 +1,197 @@
+"""How fast and how thrifty the extraction is, under limits that the server enforces.
+
+`python -m benchmarks.extraction [backfill|one-stream|incremental|memory …]` prints a line per measurement. The
+server is the sandbox in a process of its own: 100 requests/s for the account, 25/s for each operation. Each
+extraction runs in a process of its own too, so its CPU and memory are its own. Budgets are in `BUDGETS`.
+"""
+
+import asyncio
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from benchmarks.stripe_account import END, Expected, write_account
+from ingest.extract import extract
+from ingest.report import ExtractReport
+from resources.lake import Lake
+from resources.limiter import Limiter
+from resources.state import State, metadata
+from resources.stripe_api import StripeApi
+from sandbox.launch import Sandbox
+
+_FIVE = ("customers", "subscriptions", "prices", "invoices", "charges")
+_KEY = "rk_live_" + "b" * 24
+BUDGETS = {
+    "backfill at 100 ms": "10.5 s, 660 list requests",
+    "backfill at 400 ms": "13 s",
+    "one stream of 500 pages": "92 % of 25 requests/s",
+    "incremental over 2,000 events": "25 requests and the reads that are needed",
+    "memory": "400 MB at a million rows",
+}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One extraction in its process."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_mb: float
+    requests: int
+    limited: int
+    rows: dict[str, int]
+    duplicates: int
+
+
+async def _extract(base: str, folder: Path, tables: tuple[str, ...]) -> ExtractReport:
+    state = State(f"sqlite:///{folder}/state.db")
+    metadata.create_all(state.engine)
+    limiter = Limiter(requests_per_second=100)
+    async with StripeApi(SecretStr(_KEY), base_url=base, limiter=limiter) as api:
+        return await extract(
+            api,
+            Lake(f"{folder}/lake"),
+            state,
+            now=lambda: datetime.now(UTC),
+            staging=folder / "staging",
+            tables=tables,
+        )
+
+
+def _child(base: str, folder: Path, tables: tuple[str, ...]) -> None:
+    """One extraction; its figures as JSON on stdout."""
+    before = resource.getrusage(resource.RUSAGE_SELF)
+    began = time.perf_counter()
+    report = asyncio.run(_extract(base, folder, tables))
+    seconds = time.perf_counter() - began
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    lake = Lake(f"{folder}/lake")
+    rows, duplicates = {}, 0
+    for table in report.tables:
+        if table.version is not None and table.table != "quarantine":
+            ids = lake.read(f"stripe/{table.table}", columns=["id"])["id"]
+            rows[table.table] = len(ids)
+            duplicates += len(ids) - len(ids.unique())
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    print(
+        json.dumps(
+            {
+                "seconds": seconds,
+                "cpu_seconds": cpu,
+                "peak_mb": after.ru_maxrss / 1024,
+                "requests": report.requests,
+                "limited": report.limited,
+                "rows": rows,
+                "duplicates": duplicates,
+            }
+        )
+    )
+
+
+def measure(base: str, folder: Path, tables: tuple[str, ...] = _FIVE) -> Measured:
+    """Run one extraction in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.extraction", "--child", base, str(folder), ",".join(tables)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    figures: dict[str, Any] = json.loads(done.stdout)
+    return Measured(**figures)
+
+
+def tell(name: str, measured: Measured, expected: Expected | None, stats: dict[str, Any]) -> None:
+    """One line about a measurement."""
+    missing = "–"
+    if expected is not None:
+        missing = str(sum(count - measured.rows.get(table, 0) for table, count in expected.rows.items()))
+    lists = sum(
+        count for name, count in stats["operations"].items() if not name.endswith(("/lines", "subscription_items"))
+    )
+    print(
+        f"{name}: {measured.seconds:.1f} s, {stats['requests']} requests ({lists} lists), {measured.limited} refused, "
+        f"in flight {stats['peak_in_flight']}, CPU {100 * measured.cpu_seconds / measured.seconds:.0f} %, "
+        f"{measured.peak_mb:.0f} MB, missing {missing}, duplicates {measured.duplicates}; "
+        f"budget: {BUDGETS.get(name, '–')}"
+    )
+
+
+def _backfill(account: Path, expected: Expected, latency: int) -> None:
+    with (
+        tempfile.TemporaryDirectory() as work,
+        Sandbox(only="stripe", dataset=account, end=_end(), latency_ms=latency, livemode=True) as sandbox,
+    ):
+        measured = measure(sandbox.stripe, Path(work))
+        tell(f"backfill at {latency} ms", measured, expected, sandbox.stats())
+
+
+def _one_stream() -> None:
+    with tempfile.TemporaryDirectory() as work:
+        expected = write_account(Path(work) / "account", customers=100, invoices=100, charges=50_000)
+        with Sandbox(
+            only="stripe", dataset=Path(work) / "account", end=_end(), latency_ms=100, livemode=True
+        ) as sandbox:
+            measured = measure(sandbox.stripe, Path(work), ("charges",))
+            tell("one stream of 500 pages", measured, Expected({"charges": 50_000}), sandbox.stats())
+            pages = sandbox.stats()["operations"]["GET /v1/charges"]
+            print(f"  {pages / measured.seconds:.1f} requests/s, {100 * pages / measured.seconds / 25:.0f} % of the limit")
+    del expected
+
+
+def _incremental(account: Path) -> None:
+    with (
+        tempfile.TemporaryDirectory() as work,
+        Sandbox(only="stripe", dataset=account, end=_end(), latency_ms=100, livemode=True) as sandbox,
+    ):
+        measure(sandbox.stripe, Path(work))
+        for resource_name, count in (("customers", 800), ("invoices", 700), ("charges", 500)):
+            sandbox.control(mutate=[{"resource": resource_name, "update": count}])
+        sandbox.control(reset=True, faults={"latency_ms": 100})
+        measured = measure(sandbox.stripe, Path(work))
+        stats = sandbox.stats()
+        tell("incremental over 2,000 events", measured, None, stats)
+        print(f"  {stats['operations']}")
+
+
+def _memory() -> None:
+    for rows in (200_000, 1_000_000):
+        with tempfile.TemporaryDirectory() as work:
+            write_account(Path(work) / "account", customers=100, invoices=100, charges=rows)
+            with Sandbox(
+                only="stripe", dataset=Path(work) / "account", end=_end(), account_rate=0, operation_rate=0, timeout=900
+            ) as sandbox:
+                measured = measure(sandbox.stripe, Path(work), ("charges",))
+                tell("memory", measured, Expected({"charges": rows}), sandbox.stats())
+
+
+def _end() -> str:
+    return datetime.fromtimestamp(END, UTC).isoformat()
+
+
+def main(wanted: list[str]) -> None:
+    """Run the named measurements, or all but the long one."""
+    chosen = wanted or ["backfill", "one-stream", "incremental"]
+    with tempfile.TemporaryDirectory() as work:
+        account = Path(work) / "account"
+        expected = write_account(account)
+        if "backfill" in chosen:
+            for latency in (100, 400):
+                _backfill(account, expected, latency)
+        if "incremental" in chosen:
+            _incremental(account)
+    if "one-stream" in chosen:
+        _one_stream()
+    if "memory" in chosen:
+        _memory()
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--child"]:
+        _child(sys.argv[2], Path(sys.argv[3]), tuple(sys.argv[4].split(",")))
+    else:
+        main(sys.argv[1:])
