@@ -129,6 +129,7 @@ class ReadPolicy:
     page_size: int = 100
     max_pages: int = 1_000
     max_bytes: int = 2**20
+    max_page_bytes: int = 2**23  # generations are listed with their full texts
 
 
 class MaveraApi:
@@ -187,9 +188,6 @@ class MaveraApi:
             headers["X-Mavera-Sandbox"] = "true"
         # Proxies of the environment serve the real API; they must never see loopback traffic.
         local = is_loopback(origin.host)
-        transport = self._transport
-        if transport is None and local:
-            transport = httpx.AsyncHTTPTransport(retries=0)
         return httpx.AsyncClient(
             base_url=self.base_url,
             auth=KeyForOneOrigin(self._key, origin),
@@ -197,7 +195,7 @@ class MaveraApi:
             timeout=httpx.Timeout(timeout_seconds),
             follow_redirects=False,
             trust_env=not local,
-            transport=transport,
+            transport=self._transport,
         )
 
     # ---- personas -----------------------------------------------------------------------------------------------
@@ -287,7 +285,8 @@ class MaveraApi:
         read = 0
         for _ in range(self._policy.max_pages):
             sent = {name: value for name, value in params.items() if value is not None}
-            body = await self._read(operation, path, {**sent, "limit": str(self._policy.page_size), **place})
+            query = {**sent, "limit": str(self._policy.page_size), **place}
+            body = await self._read(operation, path, query, max_bytes=self._policy.max_page_bytes)
             items = _items(body, keys, operation)
             before = len(found)
             for item in items:
@@ -311,7 +310,9 @@ class MaveraApi:
                 return list(found.values())
         raise PermanentError(operation, seen=f"more than {self._policy.max_pages} pages", remedy="raise max_pages")
 
-    async def _read(self, operation: str, path: str, params: Mapping[str, str]) -> dict[str, Any]:
+    async def _read(
+        self, operation: str, path: str, params: Mapping[str, str], *, max_bytes: int | None = None
+    ) -> dict[str, Any]:
         """One GET, repeated while that can help."""
         retrying = AsyncRetrying(
             retry=retry_if_exception_type((RetryableError, ServerFaultError, BrokenConnectionError)),
@@ -322,9 +323,11 @@ class MaveraApi:
             sleep=self._sleep,
             reraise=True,
         )
-        return await retrying(self._read_once, operation, path, params)
+        return await retrying(self._read_once, operation, path, params, max_bytes or self._policy.max_bytes)
 
-    async def _read_once(self, operation: str, path: str, params: Mapping[str, str]) -> dict[str, Any]:
+    async def _read_once(
+        self, operation: str, path: str, params: Mapping[str, str], max_bytes: int
+    ) -> dict[str, Any]:
         if self._reads is None:
             raise RuntimeError("MaveraApi is used outside of its context manager")
         if self._throttle is not None:
@@ -336,7 +339,7 @@ class MaveraApi:
                     self._reads,
                     request,
                     operation=operation,
-                    max_bytes=self._policy.max_bytes,
+                    max_bytes=max_bytes,
                     clock=self._clock,
                 )
         except TimeoutError as error:

@@ -311,6 +311,20 @@ def test_an_answer_that_is_too_large_or_senseless_is_refused(fault: str) -> None
         run(scenario())
 
 
+def test_a_page_may_be_larger_than_a_single_object_but_not_without_end() -> None:
+    texts = [{"id": f"gen_{number}", "output": "x" * 30_000} for number in range(100)]
+    served = Served(lambda _: httpx.Response(200, json={"data": texts, "has_more": False}))
+
+    async def scenario() -> None:
+        async with served.api() as api:
+            assert len(await api.generations()) == 100
+        async with served.api(policy=ReadPolicy(max_page_bytes=2**20)) as api:
+            with pytest.raises(UnreadableAnswerError, match="more than 1048576 bytes"):
+                await api.generations()
+
+    run(scenario())
+
+
 @pytest.mark.parametrize(("encoding", "readable"), [("gzip", True), ("br", False)])
 def test_compression_that_was_not_asked_for(encoding: str, readable: bool) -> None:
     content = gzip.compress(orjson.dumps(USAGE))
