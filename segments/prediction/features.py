@@ -54,7 +54,7 @@ _OTHERS = ("several_seats", "weekend_signup", "first_cycle")
 
 
 def person_time(histories: Histories, time: Exposure, parts: Sequence[Phase]) -> pd.DataFrame:
-    """Exposure with covariates, one line per distinct combination: `days` at risk, and the lines' `group`.
+    """The covariates of each line of exposure, and its `days` at risk.
 
     Tenure is counted in whole months at the start of the cycle, so that it is the same on all its days.
     """

@@ -33,7 +33,7 @@ from segments.prediction.histories import OPEN_END, Histories, Observed
 
 __all__ = ["Cause", "Options", "collection_days", "fit_causes", "survival"]
 
-
+# The ridge is for differences between subscriptions; the level of a phase is left nearly free by scaling it.
 _FREE = 10.0
 
 
@@ -120,9 +120,9 @@ def fit_causes(
 def survival(
     histories: Histories, causes: Sequence[Cause], parts: Sequence[Phase], *, after: int, horizon_days: int
 ) -> pd.DataFrame:
-    """Chance of an end in the days after `after`: `p` in all and one column per kind, by position in `histories`.
+    """Chance of an end in the days after `after`: `p` in all and one column per kind, in the order of `histories`.
 
-    All of `histories` must be live at `after`.
+    All of `histories` must be live at `after`; an end of theirs after it is not looked at.
     """
     alive = replace(histories, canceled=np.full(len(histories), OPEN_END))
     time = exposure(alive, parts, first=after + 1, last=after + horizon_days)
@@ -187,7 +187,6 @@ def _fit(
     cells = counted.groupby(keys, observed=True, sort=True)[["days", "event"]].sum().reset_index()
     features = choose(cells, cells["event"])
     scale = np.ones(len(features.names))
-    # The ridge is for differences between subscriptions; the level of a phase is left nearly free.
     scale[: len(features.baseline)] = _FREE
     matrix = design(cells, features) * scale
     ends, days = cells["event"].to_numpy(dtype=np.float64), cells["days"].to_numpy(dtype=np.float64)
@@ -203,8 +202,8 @@ def _fit(
         phases=own,
         events=int(ends.sum()),
         features=features,
-        intercept=round(float(model.intercept_[0]), 8),
-        coefficients=tuple(round(float(value), 8) for value in model.coef_[0] * scale),
+        intercept=round(float(model.intercept_[0]), 6),
+        coefficients=tuple(round(float(value), 6) for value in model.coef_[0] * scale),
         recent=(),
     )
 
