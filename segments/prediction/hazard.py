@@ -39,7 +39,7 @@ _FREE = 10.0
 
 @dataclass(frozen=True)
 class Options:
-    """Constants of the fit; chosen on January 2018 → February 2018 only (docs/prediction.md)."""
+    """Constants of the fit; how they were chosen is told in docs/prediction.md."""
 
     window_days: int = 365  # how far back outcomes are read
     penalty: float = 30.0  # ridge strength, the inverse of scikit-learn's C
