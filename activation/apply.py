@@ -9,6 +9,7 @@ import asyncio
 import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import pyarrow as pa
 
@@ -34,18 +35,28 @@ __all__ = ["ApplyReport", "apply"]
 
 @dataclass(frozen=True, kw_only=True)
 class ApplyReport:
-    """What a run did. `tables` are the rows of `mavera/<table>`, whole tables but for `plan` and `spend`."""
+    """What a run did."""
 
+    account: Account
+    plan: Plan
     run_id: str
-    plan_hash: str
     approval: ApprovalStatus
     rows: tuple[Ended, ...]
-    tables: Mapping[str, pa.Table]
     credits_counted: int
     credits_settled: int
     usage_before: int | None = None
     usage_after: int | None = None
     alerts: tuple[str, ...] = ()
+
+    @cached_property
+    def tables(self) -> Mapping[str, pa.Table]:
+        """Whole tables `mavera/<table>` by name, as the ledger stands when first asked for."""
+        return tables_of(self.account, self.plan, self.rows, run_id=self.run_id)
+
+    @property
+    def plan_hash(self) -> str:
+        """Hash of the plan."""
+        return self.plan.hash
 
     @property
     def counts(self) -> dict[str, int]:
@@ -416,11 +427,11 @@ def _report(
 ) -> ApplyReport:
     spend = account.ledger.spend(run_id=run_id)
     return ApplyReport(
+        account=account,
+        plan=plan,
         run_id=run_id,
-        plan_hash=plan.hash,
         approval=approval,
         rows=rows,
-        tables=tables_of(account, plan, rows, run_id=run_id),
         credits_counted=spend.run,
         credits_settled=spend.month_settled,
         usage_before=None if before is None else before.used,

@@ -19,64 +19,76 @@ from activation.tables import MAVERA_TABLES
 from activation.worker import Ended
 from resources.state.ledger import attempts, intents
 
-__all__ = ["tables_of"]
+__all__ = ["plan_table", "tables_of"]
 
 Row = dict[str, Any]
 
 
+def plan_table(plan: Plan) -> pa.Table:
+    """The plan as `mavera/plan`, suppressed cells at the end."""
+    rows = [
+        {
+            "action": operation.action,
+            "kind": operation.kind.value,
+            "segment_key": operation.segment_key,
+            "spec_version": operation.spec_version,
+            "credits": operation.credits,
+            "reason": operation.reason,
+            "difference": json.dumps([one.model_dump(mode="json") for one in operation.difference]),
+            "body_hash": operation.body_hash if operation.is_paid else None,
+            "token": operation.token,
+            "mavera_id": operation.remote_id,
+        }
+        for operation in plan.operations
+    ]
+    rows += [
+        {
+            "action": "suppressed",
+            "kind": cell.segment_key.split(":", maxsplit=1)[0],
+            "segment_key": cell.segment_key,
+            "spec_version": "",
+            "credits": 0,
+            "reason": f"{cell.reason}; folded into {cell.merged_into}" if cell.merged_into else cell.reason,
+            "difference": "[]",
+        }
+        for cell in plan.suppressed
+    ]
+    return _table("plan", [{"plan_hash": plan.hash, **row} for row in rows])
+
+
 def tables_of(account: Account, plan: Plan, rows: Sequence[Ended], *, run_id: str) -> Mapping[str, pa.Table]:
-    """All Mavera tables by name."""
+    """All tables that carrying out a plan writes, by name."""
     objects = account.ledger.objects()
     made: dict[str, list[Row]] = {
-        "plan": _plan_rows(plan, rows, run_id),
+        "outcomes": [{"plan_hash": plan.hash, "run_id": run_id, **_outcome(row)} for row in rows],
         "personas": [_persona(one) for one in objects if one.kind is Kind.PERSONA],
         "generations": _texts(objects, Kind.GENERATION, _generation),
         "case_studies": _texts(objects, Kind.CASE_STUDY, _case_study),
         "copy_fixes": _texts(objects, Kind.COPY_FIX, _copy_fix),
         "spend": _spend_rows(account),
     }
-    return {name: pa.Table.from_pylist(made[name], schema=schema) for name, schema in MAVERA_TABLES.items()}
+    return {name: _table(name, found) for name, found in made.items()}
 
 
-def _plan_rows(plan: Plan, rows: Sequence[Ended], run_id: str) -> list[Row]:
-    by_operation = {id(row.operation): row for row in rows}
-    out: list[Row] = []
-    for operation in plan.operations:
-        ended = by_operation[id(operation)]
-        out.append(
-            {
-                "action": operation.action,
-                "kind": operation.kind.value,
-                "segment_key": operation.segment_key,
-                "spec_version": operation.spec_version,
-                "credits": operation.credits,
-                "reason": operation.reason,
-                "difference": json.dumps([one.model_dump(mode="json") for one in operation.difference]),
-                "body_hash": operation.body_hash if operation.is_paid else None,
-                "token": operation.token,
-                "mavera_id": ended.remote_id or operation.remote_id,
-                "ending": ended.ending,
-                "ending_reason": ended.reason or None,
-                "next_action": ended.next_action or None,
-            }
-        )
-    for cell in plan.suppressed:
-        out.append(
-            {
-                "action": "suppressed",
-                "kind": cell.segment_key.split(":", maxsplit=1)[0],
-                "segment_key": cell.segment_key,
-                "spec_version": "",
-                "credits": 0,
-                "reason": cell.reason,
-                "difference": "[]",
-                "ending": "skipped",
-                "ending_reason": f"folded into {cell.merged_into}" if cell.merged_into else cell.reason,
-            }
-        )
-    return [
-        {"position": position, "plan_hash": plan.hash, "run_id": run_id, **row} for position, row in enumerate(out)
-    ]
+def _table(name: str, rows: Sequence[Row]) -> pa.Table:
+    schema = MAVERA_TABLES[name]
+    if "position" in schema.names:
+        rows = [{"position": position, **row} for position, row in enumerate(rows)]
+    return pa.Table.from_pylist(list(rows), schema=schema)
+
+
+def _outcome(row: Ended) -> Row:
+    operation = row.operation
+    return {
+        "action": operation.action,
+        "kind": operation.kind.value,
+        "segment_key": operation.segment_key,
+        "credits": operation.credits,
+        "mavera_id": row.remote_id or operation.remote_id,
+        "ending": row.ending,
+        "ending_reason": row.reason or None,
+        "next_action": row.next_action or None,
+    }
 
 
 def _texts(objects: Sequence[StoredObject], kind: Kind, own: Callable[[StoredObject], Row]) -> list[Row]:

@@ -15,6 +15,10 @@ _TEXT, _INT, _BOOL = pa.string(), pa.int64(), pa.bool_()
 _SEGMENT = column("segment_key", _TEXT, "segment that it stands for", required=True)
 _TIER = column("tier", _TEXT, "MRR tier of the audience")
 _PERIOD = column("period", _TEXT, "month that it was first made for, YYYY-MM")
+_POSITION = column("position", _INT, "place in the plan", required=True)
+_PLAN_HASH = column("plan_hash", _TEXT, "SHA-256 of the plan", required=True)
+_ACTION = column("action", _TEXT, "create, update, adopt, unchanged, archive, held or suppressed", required=True)
+_KIND = column("kind", _TEXT, "what is made", required=True)
 _UPDATED = column("updated_at", TIMESTAMP, "latest change of ours", required=True)
 
 
@@ -47,15 +51,12 @@ _GENERATED = column("text", _TEXT, "generated text, unchecked")
 
 MAVERA_TABLES: dict[str, pa.Schema] = {
     "plan": table(
-        "The plan of the latest run: each operation with its price and reason, and how it ended.",
+        "The latest plan: each operation with its worst price and its reason.",
         [
-            column("position", _INT, "place in the plan", required=True),
-            column("plan_hash", _TEXT, "SHA-256 of the plan", required=True),
-            column("run_id", _TEXT, "run that carried it out or waits for approval", required=True),
-            column(
-                "action", _TEXT, "create, update, adopt, unchanged, archive, held or suppressed", required=True
-            ),
-            column("kind", _TEXT, "what is made", required=True),
+            _POSITION,
+            _PLAN_HASH,
+            _ACTION,
+            _KIND,
             _SEGMENT,
             column("spec_version", _TEXT, "version of the thing", required=True),
             column("credits", _INT, "worst price", required=True),
@@ -65,6 +66,20 @@ MAVERA_TABLES: dict[str, pa.Schema] = {
             ),
             column("body_hash", _TEXT, "hash of the planned request"),
             column("token", _TEXT, "mark by which the object is found again"),
+            column("mavera_id", _TEXT, "object that it is about"),
+        ],
+        key=("position",),
+    ),
+    "outcomes": table(
+        "How each row of the plan ended when it was last carried out, or why it waits.",
+        [
+            _POSITION,
+            _PLAN_HASH,
+            column("run_id", _TEXT, "run that carried it out or waits for approval", required=True),
+            _ACTION,
+            _KIND,
+            _SEGMENT,
+            column("credits", _INT, "worst price", required=True),
             column("mavera_id", _TEXT, "object that it is about, or that it made"),
             column("ending", _TEXT, "done, unchanged, failed, held or skipped", required=True),
             column("ending_reason", _TEXT, "why it ended so"),

@@ -4,17 +4,28 @@ The only module of the room that imports Dagster. Keys are in fields marked secr
 lazy: a code location loads without touching a file or a socket.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import dagster as dg
 from pydantic import Field, JsonValue, SecretStr
 
 if TYPE_CHECKING:
+    from datetime import date
+
+    from resources.fx import RateRow
     from resources.lake import Lake
     from resources.mavera import MaveraApi, Throttle
     from resources.state import State
+    from resources.stripe_api import StripeApi
 
-__all__ = ["LakeResource", "MaveraResource", "RatesResource", "StateResource", "StripeResource"]
+__all__ = [
+    "LakeResource",
+    "MaveraResource",
+    "RatesResource",
+    "SegmentChoices",
+    "StateResource",
+    "StripeResource",
+]
 
 _SECRET: dict[str, JsonValue] = {"dagster__is_secret": True}
 
@@ -45,13 +56,22 @@ class StateResource(dg.ConfigurableResource["State"]):
         return state
 
 
-class StripeResource(dg.ConfigurableResource[None]):
+class StripeResource(dg.ConfigurableResource["StripeApi"]):
     """Reading access to one Stripe account."""
 
     api_key: str = Field(description="Restricted key.", json_schema_extra=_SECRET)
     base_url: str = Field(description="Address of the API.")
     requests_per_second: float | None = Field(None, description="Account limit; by default Stripe's own.")
     request_budget: int | None = Field(None, description="Most requests of a run; optional ones stop first.")
+
+    def open(self) -> "StripeApi":
+        """A client to enter with `async with`, with a limiter of its own."""
+        from resources.limiter import Limiter, key_kind
+        from resources.stripe_api import StripeApi
+
+        own = key_kind(self.api_key).requests_per_second
+        limiter = Limiter(requests_per_second=self.requests_per_second or own, budget=self.request_budget)
+        return StripeApi(SecretStr(self.api_key), limiter=limiter, base_url=self.base_url)
 
 
 class MaveraResource(dg.ConfigurableResource["MaveraApi"]):
@@ -74,4 +94,17 @@ class MaveraResource(dg.ConfigurableResource["MaveraApi"]):
 class RatesResource(dg.ConfigurableResource[None]):
     """Where exchange rates come from."""
 
-    source: str = Field(description="File or address, see FX_RATES_URI.")
+    source: str = Field(description="File or address of the rates.")
+
+    def read(self, *, since: "date") -> "list[RateRow]":
+        """Rates since a day. Raises: RatesError."""
+        from resources.fx import read_rates
+
+        return read_rates(self.source, since=since)
+
+
+class SegmentChoices(dg.ConfigurableResource[None]):
+    """What an operator chooses about segments."""
+
+    reporting_currency: str = Field(description="Currency of tiers and totals, ISO 4217, lower case.")
+    engine: Literal["pandas", "duckdb"] = Field("pandas", description="What runs the segment functions.")

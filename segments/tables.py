@@ -30,6 +30,16 @@ _CUSTOMER = _column("customer", _TEXT, "customer id", required=True, sensitive=T
 _REPORTING = _column("reporting_currency", _TEXT, "currency of the amounts", required=True)
 
 SEGMENT_TABLES: dict[str, pa.Schema] = {
+    "fx_rates": _table(
+        "Exchange rates by day, as published.",
+        [
+            _column("date", _DATE, "day of publication", required=True),
+            _column("currency", _TEXT, "ISO 4217 code, lower case", required=True),
+            _column("rate", _TEXT, "units of the currency per euro, exact", required=True),
+            _column("source", _TEXT, "who published it", required=True),
+        ],
+        key=("date", "currency"),
+    ),
     "subscription_mrr": _table(
         "Monthly recurring revenue of each subscription in its own currency, exact, with the reasons.",
         [

@@ -1,0 +1,72 @@
+"""What a derived table is made from: tables of the lake as the chosen engine reads them, and their versions.
+
+Here: reading, and remembering which Delta version was read, for the provenance record. Not here: what is done with
+the rows. `pandas` hands Arrow tables to the segment functions, which bring them to pandas; `duckdb` hands lazy
+relations over the files, for more rows than memory holds.
+"""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+import pyarrow.compute as pc
+
+from ingest.position import Position, position
+from segments.inputs import COLUMNS
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from resources.lake import Lake
+    from resources.state import State
+
+__all__ = ["Engine", "Sources"]
+
+Engine = Literal["pandas", "duckdb"]
+
+
+class Sources:
+    """Reads tables of one lake for one derived table; `versions` tells what was read."""
+
+    def __init__(self, lake: "Lake", state: "State", *, engine: Engine = "pandas") -> None:
+        self._lake, self._state, self._engine = lake, state, engine
+        self.versions: dict[str, int | None] = {}
+        self._connection: Any = None
+
+    @property
+    def position(self) -> Position:
+        """The account of the raw tables and the time up to which they hold. Raises: PositionError."""
+        return position(self._state)
+
+    def __call__(self, table: str, *, name: str | None = None) -> Any:
+        """A table for a segment function, with the columns that segments read of it.
+
+        Raises: TableMissingError.
+        """
+        columns = COLUMNS[name or table.split("/")[-1]].names
+        version = self.versions[table] = self._lake.open(table).version()
+        if self._engine == "pandas":
+            return self._lake.read(table, columns=columns, version=version)
+        return self._relation(table, version).select(", ".join(f'"{column}"' for column in columns))
+
+    def whole(self, table: str) -> "pa.Table":
+        """A table with all its columns, in memory, whatever the engine. Raises: TableMissingError."""
+        version = self.versions[table] = self._lake.open(table).version()
+        return self._lake.read(table, version=version)
+
+    def before(self, table: str) -> "pa.Table | None":
+        """The table as the last run left it; None before the first run."""
+        return self._lake.read(table) if self._lake.exists(table) else None
+
+    def fetched_since(self, table: str, since: datetime) -> frozenset[str]:
+        """Ids of rows of a raw table that were read at or after a time."""
+        rows = self._lake.read(table, columns=["id", "fetched_at"])
+        fresh = rows.filter(pc.greater_equal(rows["fetched_at"], since))
+        return frozenset(fresh["id"].to_pylist())
+
+    def _relation(self, table: str, version: int) -> Any:
+        import duckdb
+
+        if self._connection is None:
+            self._connection = duckdb.connect()
+            self._connection.execute("SET TimeZone = 'UTC'")
+        return self._connection.from_arrow(self._lake.dataset(table, version=version))
