@@ -5,7 +5,6 @@ server is the sandbox in a process of its own: 100 requests/s for the account, 2
 extraction runs in a process of its own too, so its CPU and memory are its own. Budgets are in `BUDGETS`.
 """
 
-import asyncio
 import json
 import resource
 import subprocess
@@ -17,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import uvloop
 from pydantic import SecretStr
 
 from benchmarks.stripe_account import END, Expected, write_account
@@ -71,7 +71,7 @@ def _child(base: str, folder: Path, tables: tuple[str, ...]) -> None:
     """One extraction; its figures as JSON on stdout."""
     before = resource.getrusage(resource.RUSAGE_SELF)
     began = time.perf_counter()
-    report = asyncio.run(_extract(base, folder, tables))
+    report = uvloop.run(_extract(base, folder, tables))
     seconds = time.perf_counter() - began
     after = resource.getrusage(resource.RUSAGE_SELF)
     lake = Lake(f"{folder}/lake")
@@ -139,7 +139,9 @@ def _one_stream() -> None:
             measured = measure(sandbox.stripe, Path(work), ("charges",))
             tell("one stream of 500 pages", measured, Expected({"charges": 50_000}), sandbox.stats())
             pages = sandbox.stats()["operations"]["GET /v1/charges"]
-            print(f"  {pages / measured.seconds:.1f} requests/s, {100 * pages / measured.seconds / 25:.0f} % of the limit")
+            print(
+                f"  {pages / measured.seconds:.1f} requests/s, {100 * pages / measured.seconds / 25:.0f} % of the limit"
+            )
     del expected
 
 
@@ -163,7 +165,12 @@ def _memory() -> None:
         with tempfile.TemporaryDirectory() as work:
             write_account(Path(work) / "account", customers=100, invoices=100, charges=rows)
             with Sandbox(
-                only="stripe", dataset=Path(work) / "account", end=_end(), account_rate=0, operation_rate=0, timeout=900
+                only="stripe",
+                dataset=Path(work) / "account",
+                end=_end(),
+                account_rate=0,
+                operation_rate=0,
+                timeout=900,
             ) as sandbox:
                 measured = measure(sandbox.stripe, Path(work), ("charges",))
                 tell("memory", measured, Expected({"charges": rows}), sandbox.stats())

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from sandbox import shapes, shapes_billing
+from sandbox import shapes, shapes_invoice, shapes_payment
 
 __all__ = ["END", "Expected", "write_account"]
 
@@ -161,7 +161,7 @@ def _invoice(
     for place in range(lines):
         price = prices[(number + place) % len(prices)]
         rows.append(
-            shapes_billing.invoice_line(
+            shapes_invoice.invoice_line(
                 f"il_{number:010d}{place:04d}",
                 invoice=identity,
                 amount=price["unit_amount"],
@@ -177,7 +177,7 @@ def _invoice(
                 livemode=True,
             )
         )
-    return shapes_billing.invoice(
+    return shapes_invoice.invoice(
         identity,
         customer=person,
         subscription=subscription,
@@ -192,7 +192,7 @@ def _invoice(
 
 
 def _charge(number: int, customer: str, created: int) -> dict[str, Any]:
-    return shapes_billing.charge(
+    return shapes_payment.charge(
         f"ch_{number:014d}",
         amount=2_000,
         created=created,
@@ -204,6 +204,6 @@ def _charge(number: int, customer: str, created: int) -> dict[str, Any]:
         details={"type": "card", "card": {"brand": "visa", "funding": "credit", "country": "US", "last4": "4242"}},
         billing_details={"address": {"country": "US"}, "email": None, "name": None, "phone": None},
         balance_transaction=f"txn_{number:014d}",
-        outcome=shapes_billing.outcome(decline=None, advice=None, network_code=None),
+        outcome=shapes_payment.outcome(decline=None, advice=None, network_code=None),
         livemode=True,
     )

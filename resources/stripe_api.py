@@ -41,7 +41,8 @@ API_VERSION = "2025-09-30.clover"
 _PERMISSION = re.compile(r"rak_[a-z_]+")
 _KEY = re.compile(r"\b([sr]k_(?:live|test)_)\w+")
 _BACKOFF_START, _BACKOFF_CAP = 0.25, 8.0
-_CONNECTIONS = 128
+_CONNECTIONS = 64
+_LOOPBACK = ("http://127.", "http://localhost", "http://[::1]")
 
 
 class StripeError(RuntimeError):
@@ -134,18 +135,13 @@ class StripeApi:
         self._unreachable_after, self._unavailable_after = unreachable_after, unavailable_after
         self._monotonic, self._sleep = monotonic, sleep
         self._jitter = jitter or random.Random()
-        self._http = httpx.AsyncClient(
-            base_url=self.base_url,
-            headers={
-                "Authorization": f"Bearer {key.get_secret_value()}",
-                "Stripe-Version": API_VERSION,
-                "User-Agent": "stripe-mavera",
-            },
-            timeout=httpx.Timeout(timeout, connect=10.0, pool=None),
-            limits=httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS),
-            transport=transport,
-            trust_env=transport is None and not self.base_url.startswith(("http://127.", "http://localhost")),
-        )
+        self._timeout, self._transport = timeout, transport
+        self._headers = {
+            "Authorization": f"Bearer {key.get_secret_value()}",
+            "Stripe-Version": API_VERSION,
+            "User-Agent": "stripe-mavera",
+        }
+        self._pools: dict[str, httpx.AsyncClient] = {}
 
     def __repr__(self) -> str:
         return f"StripeApi({self.base_url!r}, {'live' if self.kind.live else 'test'})"
@@ -154,7 +150,23 @@ class StripeApi:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._http.aclose()
+        for pool in self._pools.values():
+            await pool.aclose()
+        self._pools.clear()
+
+    def _pool(self, operation: str) -> httpx.AsyncClient:
+        """The connections of an operation. One pool for all would look through all of them for each request."""
+        pool = self._pools.get(operation)
+        if pool is None:
+            pool = self._pools[operation] = httpx.AsyncClient(
+                base_url=self.base_url,
+                headers=self._headers,
+                timeout=httpx.Timeout(self._timeout, connect=10.0, pool=None),
+                limits=httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS),
+                transport=self._transport,
+                trust_env=not self.base_url.startswith(_LOOPBACK),
+            )
+        return pool
 
     async def list_page(self, path: str, params: Mapping[str, str | int | Sequence[str]], **ids: str) -> Page:
         """A page of `/v1/<path>`; `{placeholders}` of the path are filled from `ids`.
@@ -191,7 +203,7 @@ class StripeApi:
             async with self.limiter.slot(operation):
                 sent = self.clock.sent()
                 try:
-                    answer: httpx.Response | None = await self._http.get(url, params=dict(params))
+                    answer: httpx.Response | None = await self._pool(operation).get(url, params=dict(params))
                     body = self._body(answer) if answer is not None else None
                     problem = None
                 except (httpx.TransportError, orjson.JSONDecodeError) as error:
