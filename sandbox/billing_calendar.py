@@ -9,7 +9,7 @@ from __future__ import annotations
 import calendar
 from datetime import UTC, date, datetime, timedelta
 
-__all__ = ["DAY", "HOUR", "add_interval", "clock_of", "iso", "months_before"]
+__all__ = ["DAY", "HOUR", "add_interval", "clock_of", "day_of_month", "iso", "months_before"]
 
 HOUR = 3600
 DAY = 86400
@@ -26,7 +26,11 @@ def add_interval(moment: int, interval: str, count: int, *, anchor_day: int) -> 
 
 def months_before(moment: int, months: int) -> int:
     """The same day of the month, `months` earlier."""
-    return _add_months(moment, -months, datetime.fromtimestamp(moment, UTC).day)
+    return _add_months(moment, -months, day_of_month(moment))
+
+
+def day_of_month(moment: int) -> int:
+    return datetime.fromtimestamp(moment, UTC).day
 
 
 def clock_of(value: datetime | date | str) -> datetime:

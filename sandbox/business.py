@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from sandbox import shapes
+from sandbox.aftermath import Aftermath
 from sandbox.billing_calendar import DAY, months_before
 from sandbox.catalog import Catalog
 from sandbox.hazards import Hazards
@@ -22,6 +23,7 @@ from sandbox.invoicing import Invoicing
 from sandbox.lifecycle import Lifecycle
 from sandbox.members import Member, Subscription
 from sandbox.payments import Payments
+from sandbox.redemptions import Redemptions
 from sandbox.signups import Signups
 from sandbox.store import Store
 from sandbox.world import EVENT_DAYS, World
@@ -54,12 +56,14 @@ class Business:
         self._world.events_from = finish - EVENT_DAYS * DAY
         founded = start - 10 * DAY
         self._catalog = Catalog(self._world.ids, created=founded, livemode=livemode)
-        self._payments = Payments(self._world)
-        self._lifecycle = Lifecycle(self._world, Invoicing(self._world, self._payments), self._payments)
-        self._hazards = Hazards(self._world, self._catalog, self._lifecycle, self._payments)
+        aftermath, redemptions = Aftermath(self._world), Redemptions(self._world)
+        payments = Payments(self._world, aftermath)
+        self._lifecycle = Lifecycle(self._world, Invoicing(self._world, payments), payments, redemptions)
+        aftermath.on_disputed = self._lifecycle.disputed
+        self._hazards = Hazards(self._world, self._catalog, self._lifecycle, aftermath)
         self._lifecycle.on_period = self._hazards.plan_period
         self._lifecycle.on_ended = self._ended
-        self._signups = Signups(self._world, self._catalog, self._lifecycle)
+        self._signups = Signups(self._world, self._catalog, self._lifecycle, redemptions)
         self._found(founded, livemode)
         for moment, profile in self._signups.first_customers(customers, start=start, end=finish):
             self._world.at(moment, self._signups.arrive, profile)

@@ -11,29 +11,16 @@ from fractions import Fraction
 from typing import Any, Final
 
 from sandbox.idents import Ids
+from sandbox.shapes_prices import (
+    CURRENCIES,
+    PlanSpec,
+    convert,
+    legacy_plan,
+    price_object,
+    tier_object,
+)
 
-__all__ = ["CURRENCIES", "Catalog", "Coupon", "PlanSpec", "Price", "convert", "legacy_plan", "price_object"]
-
-# Minor units of the currency for one US cent, roughly; list prices are then rounded to look like list prices.
-CURRENCIES: Final = {"usd": Fraction(1), "eur": Fraction(92, 100), "gbp": Fraction(80, 100), "jpy": Fraction(3, 2)}
-
-
-@dataclass(frozen=True, slots=True)
-class PlanSpec:
-    """One plan of the price list, in US cents."""
-
-    key: str
-    product: str
-    unit: str | None
-    interval: str = "month"
-    interval_count: int = 1
-    tiers_mode: str | None = None
-    # (up to, unit amount, flat amount)
-    tiers: tuple[tuple[int | None, str, int], ...] = ()
-    divide_by: int | None = None
-    metered: bool = False
-    nickname: str | None = None
-
+__all__ = ["Catalog", "Coupon", "Price"]
 
 _PLANS: Final = (
     PlanSpec("free", "Free", "0"),
@@ -95,80 +82,6 @@ class Coupon:
     products: frozenset[str] = frozenset()
 
 
-def convert(cents: str | int, currency: str) -> Fraction:
-    """US cents in the other currency's minor units, rounded as a price list would."""
-    value = Fraction(cents) * CURRENCIES[currency]
-    if value < 100:
-        return value
-    step = 50 if value >= 1000 else 10
-    return Fraction(round(value / step) * step)
-
-
-def decimal_text(value: Fraction) -> str:
-    """A Stripe decimal string: at most 12 decimals, no trailing zeros."""
-    whole = f"{float(value):.12f}".rstrip("0").rstrip(".")
-    return whole or "0"
-
-
-def price_object(
-    price_id: str, spec: PlanSpec, *, currency: str, product: str, created: int, livemode: bool, active: bool
-) -> dict[str, Any]:
-    unit = None if spec.unit is None else convert(spec.unit, currency)
-    return {
-        "id": price_id,
-        "object": "price",
-        "active": active,
-        "billing_scheme": "tiered" if spec.tiers else "per_unit",
-        "created": created,
-        "currency": currency,
-        "custom_unit_amount": None,
-        "livemode": livemode,
-        "lookup_key": f"{spec.key}_{currency}" if active else None,
-        "metadata": {},
-        "nickname": spec.nickname,
-        "product": product,
-        "recurring": {
-            "interval": spec.interval,
-            "interval_count": spec.interval_count,
-            "meter": "mtr_1SbxMeterOfContacts" if spec.metered else None,
-            "trial_period_days": None,
-            "usage_type": "metered" if spec.metered else "licensed",
-        },
-        "tax_behavior": "unspecified",
-        "tiers_mode": spec.tiers_mode,
-        "transform_quantity": {"divide_by": spec.divide_by, "round": "up"} if spec.divide_by else None,
-        "type": "recurring",
-        "unit_amount": int(unit) if unit is not None and unit.denominator == 1 else None,
-        "unit_amount_decimal": None if unit is None else decimal_text(unit),
-    }
-
-
-def legacy_plan(price: dict[str, Any]) -> dict[str, Any]:
-    """The `plan` object that Stripe still sends beside `price`."""
-    recurring = price["recurring"]
-    return {
-        "id": price["id"],
-        "object": "plan",
-        "active": price["active"],
-        "amount": price["unit_amount"],
-        "amount_decimal": price["unit_amount_decimal"],
-        "billing_scheme": price["billing_scheme"],
-        "created": price["created"],
-        "currency": price["currency"],
-        "interval": recurring["interval"],
-        "interval_count": recurring["interval_count"],
-        "livemode": price["livemode"],
-        "metadata": {},
-        "meter": recurring["meter"],
-        "nickname": price["nickname"],
-        "product": price["product"],
-        "tiers_mode": price["tiers_mode"],
-        "transform_usage": price["transform_quantity"],
-        "trial_period_days": None,
-        "usage_type": recurring["usage_type"],
-    }
-
-
 class Catalog:
     """The price list; objects are created at `created` and handed to the store by the business."""
 
@@ -203,7 +116,7 @@ class Catalog:
             (up_to, convert(unit, currency), int(convert(flat, currency))) for up_to, unit, flat in spec.tiers
         )
         if tiers:
-            self.expandable[obj["id"]] = {"tiers": [_tier(*tier) for tier in tiers]}
+            self.expandable[obj["id"]] = {"tiers": [tier_object(*tier) for tier in tiers]}
         return Price(obj["id"], obj["product"], currency, spec, obj, legacy_plan(obj), tiers)
 
     def tax_rate(self, country: str, percent: float, *, inclusive: bool, created: int) -> dict[str, Any]:
@@ -305,13 +218,3 @@ class Catalog:
             "updated": created,
             "url": None,
         }
-
-
-def _tier(up_to: int | None, unit: Fraction, flat: int) -> dict[str, Any]:
-    return {
-        "flat_amount": flat or None,
-        "flat_amount_decimal": str(flat) if flat else None,
-        "unit_amount": int(unit) if unit.denominator == 1 else None,
-        "unit_amount_decimal": decimal_text(unit),
-        "up_to": up_to,
-    }

@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 from sandbox import shapes
+from sandbox.aftermath import Aftermath
 from sandbox.billing_calendar import DAY
 from sandbox.catalog import Catalog
 from sandbox.lifecycle import Lifecycle
 from sandbox.members import Item, Member, Subscription
-from sandbox.payments import Payments
 from sandbox.world import World
 
 __all__ = ["Hazards"]
@@ -35,11 +35,11 @@ _SEATED: Final = frozenset({"team", "team_annual", "business", "business_annual"
 class Hazards:
     """Decides, at the start of each period, what the period holds."""
 
-    def __init__(self, world: World, catalog: Catalog, lifecycle: Lifecycle, payments: Payments) -> None:
+    def __init__(self, world: World, catalog: Catalog, lifecycle: Lifecycle, aftermath: Aftermath) -> None:
         self._world = world
         self._catalog = catalog
         self._lifecycle = lifecycle
-        self._payments = payments
+        self._aftermath = aftermath
 
     def plan_period(self, subscription: Subscription) -> None:
         world, member, rng = self._world, subscription.member, self._world.rng
@@ -97,7 +97,7 @@ class Hazards:
     def _refund_last(self, subscription: Subscription) -> None:
         charges = self._world.store["charges"].page(limit=1, equal={"customer": subscription.member.id}).ids
         if charges and self._world.store["charges"].get(charges[0])["paid"]:
-            self._payments.refund(charges[0], "requested_by_customer")
+            self._aftermath.refund(charges[0], "requested_by_customer")
 
     def _change_seats(self, subscription: Subscription) -> None:
         item = self._seated(subscription)

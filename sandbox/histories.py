@@ -8,83 +8,24 @@ pay, no reason of a cancellation is known. Times of day are spread over the day 
 
 from __future__ import annotations
 
-import csv
 import gc
-import gzip
-import io
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from sandbox import shapes, shapes_billing
+from sandbox import shapes, shapes_invoice, shapes_payment
 from sandbox.account import StillAccount
 from sandbox.billing_calendar import DAY, HOUR, add_interval, months_before
-from sandbox.catalog import PlanSpec, legacy_plan, price_object
-from sandbox.country_codes import ALPHA2
+from sandbox.history_prices import PriceBook, Sold
+from sandbox.history_rows import History, read_histories
 from sandbox.people import person
+from sandbox.shapes_prices import PlanSpec
 from sandbox.world import EVENT_DAYS, World
 
-__all__ = ["AssumedPrices", "History", "account_of_histories", "read_histories"]
+__all__ = ["account_of_histories"]
 
 Obj = dict[str, Any]
-
-_ASSUMED: Final = Path(__file__).with_name("assumed_prices.json")
-_COLUMNS: Final = ("row", "created", "canceled_at", "plan_id", "interval", "quantity", "country_iso3")
-
-
-@dataclass(frozen=True, slots=True)
-class History:
-    """One row: a subscription from its first day to its last, if it had one."""
-
-    row: int
-    created: date
-    canceled_at: date | None
-    plan_id: str
-    interval: str
-    quantity: int
-    country: str | None
-
-
-class AssumedPrices:
-    """The assumed list prices, in minor units per seat and interval; unknown plans get the default."""
-
-    def __init__(self, path: Path = _ASSUMED) -> None:
-        content = json.loads(path.read_text())
-        self.currency: str = content["currency"]
-        self._prices: dict[str, dict[str, int]] = content["prices"]
-        self._default: dict[str, int] = content["default"]
-
-    def of(self, plan_id: str, interval: str) -> int:
-        known = self._prices.get(plan_id, {}).get(interval)
-        if known is None and interval not in self._default:
-            raise ValueError(f"no price is assumed for interval {interval!r}")
-        return self._default[interval] if known is None else known
-
-
-def read_histories(path: Path) -> Iterator[History]:
-    """Raises ValueError with file and line for a row that cannot be read."""
-    raw = path.read_bytes()
-    text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode()
-    reader = csv.DictReader(io.StringIO(text))
-    missing = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
-    if missing:
-        raise ValueError(f"{path}: column {', '.join(missing)} is missing")
-    for line in reader:
-        try:
-            yield History(
-                row=int(line["row"]),
-                created=date.fromisoformat(line["created"]),
-                canceled_at=date.fromisoformat(line["canceled_at"]) if line["canceled_at"] else None,
-                plan_id=line["plan_id"],
-                interval=line["interval"],
-                quantity=int(line["quantity"]),
-                country=ALPHA2.get(line["country_iso3"]),
-            )
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"{path}:{reader.line_num}: {error}") from error
 
 
 def account_of_histories(path: Path, *, end: datetime, months: int = 6) -> StillAccount:
@@ -109,21 +50,12 @@ def account_of_histories(path: Path, *, end: datetime, months: int = 6) -> Still
     return StillAccount(world)
 
 
-@dataclass(frozen=True, slots=True)
-class _Sold:
-    spec: PlanSpec
-    price: Obj
-    plan: Obj
-    cents: int
-
-
 class _Builder:
     def __init__(self, world: World, *, finish: int, invoices_from: int) -> None:
         self._world = world
         self._finish = finish
         self._from = invoices_from
-        self._assumed = AssumedPrices()
-        self._sold: dict[tuple[str, str], _Sold] = {}
+        self._prices = PriceBook(world)
         self._events: list[tuple[int, str, str, Obj]] = []
 
     def add(self, history: History) -> None:
@@ -134,7 +66,7 @@ class _Builder:
         if history.canceled_at is not None:
             ended = max(created + HOUR, _moment(history.canceled_at, history.row * 6091))
             ended = ended if ended < self._finish else None
-        sold = self._product(history)
+        sold = self._prices.of(history)
         who = person(world.rng, history.row)
         home = {"country": history.country} | dict.fromkeys(("city", "line1", "line2", "postal_code", "state"))
         address = home if history.country else None
@@ -142,7 +74,7 @@ class _Builder:
         customer = shapes.customer(
             customer_id,
             created=created,
-            currency=self._assumed.currency,
+            currency=self._prices.currency,
             address=address,
             name=who.name,
             email=who.email,
@@ -185,52 +117,6 @@ class _Builder:
         if ended is not None and ended >= since:
             self._events.append((ended, "customer.subscription.deleted", subscription["id"], subscription))
 
-    def _product(self, history: History) -> _Sold:
-        key = (history.plan_id, history.interval)
-        if key in self._sold:
-            return self._sold[key]
-        world = self._world
-        cents = self._assumed.of(*key)
-        spec = PlanSpec(
-            history.plan_id,
-            history.plan_id,
-            str(cents),
-            history.interval,
-            nickname=f"{history.plan_id} (assumed price)",
-        )
-        product_id = world.ids.new("prod")
-        product = {
-            "id": product_id,
-            "object": "product",
-            "active": True,
-            "created": world.start,
-            "description": None,
-            "livemode": False,
-            "metadata": {"price": "assumed"},
-            "name": history.plan_id,
-            "type": "service",
-            "updated": world.start,
-        }
-        price = price_object(
-            world.ids.new("price"),
-            spec,
-            currency=self._assumed.currency,
-            product=product_id,
-            created=world.start,
-            livemode=False,
-            active=True,
-        )
-        price |= {
-            "unit_amount": cents,
-            "unit_amount_decimal": str(cents),
-            "metadata": {"assumed": "true"},
-            "lookup_key": f"{history.plan_id}_{history.interval}",
-        }
-        world.put("products", product)
-        world.put("prices", price)
-        self._sold[key] = sold = _Sold(spec, price, legacy_plan(price), cents)
-        return sold
-
     def _card(self, history: History, created: int) -> Obj:
         return {
             "brand": ("visa", "mastercard", "visa", "amex")[history.row % 4],
@@ -244,7 +130,7 @@ class _Builder:
         }
 
     def _subscription(
-        self, history: History, sold: _Sold, customer: Obj, *, created: int, ended: int | None
+        self, history: History, sold: Sold, customer: Obj, *, created: int, ended: int | None
     ) -> Obj:
         world = self._world
         subscription_id, item_id = world.ids.new("sub"), world.ids.new("si")
@@ -265,7 +151,7 @@ class _Builder:
             subscription_id,
             customer=customer["id"],
             created=created,
-            currency=self._assumed.currency,
+            currency=self._prices.currency,
             status="active" if ended is None else "canceled",
             items=[item],
             discounts=[],
@@ -277,7 +163,7 @@ class _Builder:
             subscription.update(canceled_at=ended, ended_at=ended)
         return subscription
 
-    def _invoices(self, subscription: Obj, sold: _Sold, customer: Obj, method: Obj, *, ended: int | None) -> None:
+    def _invoices(self, subscription: Obj, sold: Sold, customer: Obj, method: Obj, *, ended: int | None) -> None:
         """One paid invoice for each period that began in the time that has invoices."""
         last = self._finish if ended is None else ended
         item = subscription["items"]["data"][0]
@@ -292,7 +178,7 @@ class _Builder:
         self,
         subscription: Obj,
         item: Obj,
-        sold: _Sold,
+        sold: Sold,
         customer: Obj,
         method: Obj,
         *,
@@ -300,9 +186,9 @@ class _Builder:
         period: tuple[int, int],
     ) -> str:
         world, start = self._world, period[0]
-        invoice_id, intent, currency = world.ids.new("in"), world.ids.new("pi"), self._assumed.currency
+        invoice_id, intent, currency = world.ids.new("in"), world.ids.new("pi"), self._prices.currency
         amount = sold.cents * item["quantity"]
-        line = shapes_billing.invoice_line(
+        line = shapes_invoice.invoice_line(
             world.ids.new("il"),
             invoice=invoice_id,
             amount=amount,
@@ -317,7 +203,7 @@ class _Builder:
             item=item["id"],
             livemode=False,
         )
-        invoice = shapes_billing.invoice(
+        invoice = shapes_invoice.invoice(
             invoice_id,
             customer=customer,
             subscription=subscription["id"],
@@ -348,7 +234,7 @@ class _Builder:
                 "voided_at": None,
             },
         )
-        charge = shapes_billing.charge(
+        charge = shapes_payment.charge(
             world.ids.new("ch"),
             amount=amount,
             created=paid,
@@ -360,11 +246,11 @@ class _Builder:
             details={"card": method["card"], "type": "card"},
             billing_details=method["billing_details"],
             balance_transaction=world.ids.new("txn"),
-            outcome=shapes_billing.outcome(decline=None, advice=None, network_code=None),
+            outcome=shapes_payment.outcome(decline=None, advice=None, network_code=None),
             livemode=False,
             receipt_email=customer["email"],
         )
-        payment = shapes_billing.invoice_payment(
+        payment = shapes_invoice.invoice_payment(
             world.ids.new("inpay"),
             invoice=invoice_id,
             amount=amount,

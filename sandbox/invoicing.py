@@ -9,7 +9,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
-from sandbox import shapes_billing
+from sandbox import shapes_invoice
 from sandbox.billing_calendar import DAY, HOUR
 from sandbox.members import Item, Subscription
 from sandbox.payments import Payments
@@ -51,7 +51,7 @@ class Invoicing:
         invoice_id = world.ids.new("in")
         member.invoices += 1
         by_mail = subscription.obj["collection_method"] == "send_invoice"
-        invoice = shapes_billing.invoice(
+        invoice = shapes_invoice.invoice(
             invoice_id,
             customer=member.obj,
             subscription=subscription.id,
@@ -150,7 +150,7 @@ class Invoicing:
 
     def _line(self, invoice_id: str, subscription: Subscription, charge: Charge) -> Obj:
         world = self._world
-        return shapes_billing.invoice_line(
+        return shapes_invoice.invoice_line(
             world.ids.new("il"),
             invoice=invoice_id,
             amount=charge.amount,

@@ -8,16 +8,15 @@ https://docs.stripe.com/billing/subscriptions/overview#subscription-statuses
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from sandbox import shapes
-from sandbox.billing_calendar import DAY, HOUR, add_interval
+from sandbox.billing_calendar import DAY, HOUR, add_interval, day_of_month
 from sandbox.catalog import Coupon, Price
 from sandbox.invoicing import Invoicing
 from sandbox.members import Item, Member, Subscription
 from sandbox.payments import Payments
-from sandbox.pricing import AppliedDiscount
+from sandbox.redemptions import Redemptions
 from sandbox.world import World
 
 __all__ = ["Lifecycle"]
@@ -30,16 +29,16 @@ _UPDATED: Final = "customer.subscription.updated"
 class Lifecycle:
     """All subscriptions of one account; payments report back to it."""
 
-    def __init__(self, world: World, invoicing: Invoicing, payments: Payments) -> None:
+    def __init__(self, world: World, invoicing: Invoicing, payments: Payments, redemptions: Redemptions) -> None:
         self._world = world
         self._invoicing = invoicing
         self._payments = payments
+        self._redemptions = redemptions
         self.on_period: Callable[[Subscription], None] = _nothing
         self.on_ended: Callable[[Subscription, str], None] = _nothing
         payments.on_paid = self._paid
         payments.on_failed = self._fell_behind
         payments.on_given_up = self._given_up
-        payments.on_disputed = self._disputed
 
     def begin(
         self,
@@ -52,15 +51,15 @@ class Lifecycle:
         by_mail: bool = False,
         tax_rate: Obj | None = None,
     ) -> Subscription:
-        world = self._world
+        world, redeem = self._world, self._redemptions.redeem
         now = world.now
         subscription_id = world.ids.new("sub")
         trial = (now, now + trial_days * DAY) if trial_days else None
-        anchor_day = _day_of_month(trial[1] if trial else now)
+        anchor_day = day_of_month(trial[1] if trial else now)
         subscription = Subscription({"id": subscription_id}, member, [], anchor_day, tax_rate=tax_rate)
         for price, quantity in choice:
             item_id = world.ids.new("si")
-            discounts = [self._redeem(item_coupon, member, subscription_id, item_id)] if item_coupon else []
+            discounts = [redeem(item_coupon, member, subscription_id, item_id)] if item_coupon else []
             period = trial or (now, self._period_end(price, now, anchor_day))
             obj = shapes.subscription_item(
                 item_id,
@@ -74,7 +73,9 @@ class Lifecycle:
             )
             subscription.items.append(Item(obj, price, discounts))
             world.store.item_owner[item_id] = subscription_id
-        subscription.discounts = [self._redeem(coupon, member, subscription_id, None) for coupon in coupons]
+        subscription.discounts = [
+            self._redemptions.redeem(coupon, member, subscription_id, None) for coupon in coupons
+        ]
         intervals = {(price.spec.interval, price.spec.interval_count) for price, _ in choice}
         subscription.obj = shapes.subscription(
             subscription_id,
@@ -97,7 +98,7 @@ class Lifecycle:
         world.hold("subscriptions", subscription.obj)
         charges = [] if trial else self._invoicing.period_lines(subscription, subscription.items)
         self._invoicing.bill(subscription, charges, reason="subscription_create", period=(now, now), at_once=True)
-        self._drop_spent(subscription)
+        self._redemptions.drop_spent(subscription)
         world.emit("customer.subscription.created", "subscriptions", subscription.obj)
         if trial:
             warned = trial[1] - 3 * DAY
@@ -137,7 +138,7 @@ class Lifecycle:
             obj["status"] = "active"
         subscription.renewals += 1
         self._invoicing.bill(subscription, charges, reason="subscription_cycle", period=period)
-        self._drop_spent(subscription)
+        self._redemptions.drop_spent(subscription)
         world.emit(_UPDATED, "subscriptions", obj, previous)
         if obj["status"] == "unpaid" and world.chance(0.5):
             self.end(subscription, "payment_failed")
@@ -271,7 +272,7 @@ class Lifecycle:
             world.change("invoices", invoice, "invoice.updated", status="uncollectible", status_transitions=stamps)
             world.emit("invoice.marked_uncollectible", "invoices", invoice)
 
-    def _disputed(self, subscription: Subscription, reason: str) -> None:
+    def disputed(self, subscription: Subscription, reason: str) -> None:
         if self._world.chance(0.35):
             self._world.later(self._world.days(0.1, 4), self.end, subscription, "payment_disputed")
 
@@ -301,53 +302,8 @@ class Lifecycle:
             if not behind:
                 self._world.change("customers", member.obj, "customer.updated", delinquent=False)
 
-    def _redeem(
-        self, coupon: Coupon, member: Member, subscription_id: str | None, item_id: str | None
-    ) -> AppliedDiscount:
-        world = self._world
-        months = coupon.months
-        end = add_interval(world.now, "month", months, anchor_day=_day_of_month(world.now)) if months else None
-        obj = shapes.discount(
-            world.ids.new("di"),
-            coupon=coupon.id,
-            customer=member.id,
-            start=world.now,
-            end=end,
-            subscription=subscription_id,
-            item=item_id,
-        )
-        world.store.discounts[obj["id"]] = obj
-        coupon.obj["times_redeemed"] += 1
-        world.put("coupons", coupon.obj)
-        world.emit_loose("customer.discount.created", obj)
-        return AppliedDiscount(obj, coupon)
-
-    def redeem_for_customer(self, coupon: Coupon, member: Member) -> None:
-        """A discount of the customer: it counts where a subscription has none of its own."""
-        member.discount = self._redeem(coupon, member, None, None)
-        self._world.change("customers", member.obj, "customer.updated", discount=member.discount.obj)
-
-    def _drop_spent(self, subscription: Subscription) -> None:
-        """Discounts that have run out, and those for one invoice, leave after the bill."""
-        now = self._world.now
-        for holder, discounts in (
-            (subscription.obj, subscription.discounts),
-            *((i.obj, i.discounts) for i in subscription.items),
-        ):
-            kept = [each for each in discounts if each.coupon.duration != "once" and each.in_force(now)]
-            if len(kept) != len(discounts):
-                for gone in [each for each in discounts if each not in kept]:
-                    self._world.emit_loose("customer.discount.deleted", gone.obj)
-                discounts[:] = kept
-                holder["discounts"] = [each.obj["id"] for each in kept]
-                self._world.put("subscriptions", subscription.obj)
-
     def _period_end(self, price: Price, start: int, anchor_day: int) -> int:
         return add_interval(start, price.spec.interval, price.spec.interval_count, anchor_day=anchor_day)
-
-
-def _day_of_month(moment: int) -> int:
-    return datetime.fromtimestamp(moment, UTC).day
 
 
 def _nothing(*_: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from sandbox.store import Table
+from sandbox.table import Table
 
 __all__ = ["KINDS", "companions"]
 

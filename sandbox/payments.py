@@ -1,8 +1,8 @@
-"""How the simulated customers pay: charges, failures with codes, retries, bank transfers, refunds, disputes.
+"""How the simulated customers pay: charges, failures with codes, retries, bank transfers.
 
 Takes a finalized invoice and follows it until it is paid or given up; what that means for the subscription is
 told through `on_paid`, `on_failed` and `on_given_up`. Retry rhythm after Stripe's Smart Retries, advice codes
-after https://docs.stripe.com/declines/codes, dispute reasons after https://docs.stripe.com/disputes/categories.
+after https://docs.stripe.com/declines/codes. Refunds and disputes are in `aftermath`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from sandbox import shapes_billing
+from sandbox import shapes_invoice, shapes_payment
+from sandbox.aftermath import Aftermath
 from sandbox.billing_calendar import DAY
 from sandbox.members import Member, Subscription
 from sandbox.world import World
@@ -41,24 +42,11 @@ _DECLINES: Final = (
     _Decline(0.03, "card_declined", "stolen_card", "do_not_try_again", "43", 0.05),
 )
 _RETRY_DAYS: Final = (3, 5, 7, 7)
-_DISPUTES: Final = (
-    (0.26, "subscription_canceled", "13.2"),
-    (0.22, "product_unacceptable", "13.3"),
-    (0.20, "fraudulent", "10.4"),
-    (0.14, "unrecognized", "4863"),
-    (0.06, "credit_not_processed", "13.6"),
-    (0.06, "product_not_received", "13.1"),
-    (0.03, "duplicate", "12.6.1"),
-    (0.03, "general", None),
-)
-_WIN: Final = {"fraudulent": 0.2, "duplicate": 0.7, "product_not_received": 0.45}
 # What becomes of a paused subscription's invoice: status and the moment that is stamped.
 _SET_ASIDE: Final = {
     "void": ("void", "voided_at"),
     "mark_uncollectible": ("uncollectible", "marked_uncollectible_at"),
 }
-_DISPUTE_RATE: Final = 0.014
-_REFUND_RATE: Final = 0.02
 
 
 class _Attempts:
@@ -76,13 +64,13 @@ class _Attempts:
 class Payments:
     """The paying side; one object per account."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, aftermath: Aftermath) -> None:
         self._world = world
+        self._aftermath = aftermath
         self._open: dict[str, _Attempts] = {}
         self.on_paid: Callable[[Subscription, Obj], None] = _nothing
         self.on_failed: Callable[[Subscription, Obj], None] = _nothing
         self.on_given_up: Callable[[Subscription, Obj], None] = _nothing
-        self.on_disputed: Callable[[Subscription, str], None] = _nothing
 
     def collect(self, subscription: Subscription, invoice: Obj) -> None:
         """Start collecting a finalized invoice with something to pay."""
@@ -166,7 +154,7 @@ class Payments:
     def _begin(self, member: Member, invoice: Obj) -> _Attempts:
         world = self._world
         intent = None if member.without_intents else world.ids.new("pi")
-        payment = shapes_billing.invoice_payment(
+        payment = shapes_invoice.invoice_payment(
             world.ids.new("inpay"),
             invoice=invoice["id"],
             amount=invoice["amount_due"],
@@ -197,7 +185,7 @@ class Payments:
         world, member = self._world, subscription.member
         method = member.method
         kind = method["type"]
-        return shapes_billing.charge(
+        return shapes_payment.charge(
             world.ids.new("ch"),
             amount=invoice["amount_remaining"],
             created=world.now,
@@ -211,7 +199,7 @@ class Payments:
             details={kind: method[kind] | {"network_transaction_id": world.ids.text(14)}, "type": kind},
             billing_details=method["billing_details"],
             balance_transaction=None if decline else world.ids.new("txn"),
-            outcome=shapes_billing.outcome(
+            outcome=shapes_payment.outcome(
                 decline=decline.reason if decline else None,
                 advice=decline.advice if decline else None,
                 network_code=decline.network_code if decline else None,
@@ -236,7 +224,7 @@ class Payments:
         world.put("invoice_payments", payment)
         world.emit("invoice_payment.paid", "invoice_payments", payment)
         self.mark_paid(subscription, invoice, known.count)
-        self._aftermath(subscription, charge)
+        self._aftermath.follow(subscription, charge)
 
     def mark_paid(self, subscription: Subscription, invoice: Obj, attempts: int) -> None:
         world = self._world
@@ -289,100 +277,6 @@ class Payments:
             self._world.emit("invoice.overdue", "invoices", invoice)
             subscription.unpaid.add(invoice["id"])
             self.on_failed(subscription, invoice)
-
-    def _aftermath(self, subscription: Subscription, charge: Obj) -> None:
-        world, member = self._world, subscription.member
-        if member.steady:
-            return
-        fate = world.rng.random()
-        if fate < _REFUND_RATE:
-            world.later(world.days(0.1, 12), self.refund, charge["id"], None)
-        elif fate < _REFUND_RATE + _DISPUTE_RATE and charge["payment_method_details"]["type"] == "card":
-            world.later(world.days(4, 38), self._dispute, subscription, charge["id"])
-
-    def refund(self, charge_id: str, reason: str | None) -> None:
-        world = self._world
-        if charge_id not in world.store["charges"]:
-            return
-        charge = world.store["charges"].get(charge_id)
-        left = charge["amount"] - charge["amount_refunded"]
-        if left <= 0 or charge["disputed"]:
-            return
-        amount = left if world.chance(0.6) else max(1, left * world.rng.randrange(10, 90) // 100)
-        chosen = reason or world.rng.choice(("requested_by_customer", "duplicate", "requested_by_customer", None))
-        refund = shapes_billing.refund(
-            world.ids.new("re"),
-            charge=charge,
-            amount=amount,
-            created=world.now,
-            reason=chosen,
-            balance_transaction=world.ids.new("txn"),
-        )
-        world.put("refunds", refund)
-        refunded = charge["amount_refunded"] + amount
-        before = {"amount_refunded": charge["amount_refunded"], "refunded": charge["refunded"]}
-        world.change("charges", charge, amount_refunded=refunded, refunded=refunded == charge["amount"])
-        world.emit("refund.created", "refunds", refund)
-        world.emit("charge.refunded", "charges", charge, before)
-
-    def _dispute(self, subscription: Subscription, charge_id: str) -> None:
-        world = self._world
-        if charge_id not in world.store["charges"]:
-            return
-        charge = world.store["charges"].get(charge_id)
-        if charge["amount_refunded"] or charge["disputed"]:
-            return
-        (chosen,) = world.rng.choices(_DISPUTES, [row[0] for row in _DISPUTES])
-        _, reason, network_code = chosen
-        inquiry = world.chance(0.08)
-        dispute = shapes_billing.dispute(
-            world.ids.new("du"),
-            charge=charge,
-            created=world.now,
-            reason=reason,
-            network_reason_code=network_code,
-            status="warning_needs_response" if inquiry else "needs_response",
-            balance_transactions=[],
-            livemode=world.livemode,
-        )
-        world.put("disputes", dispute)
-        if not inquiry:
-            world.change("charges", charge, "charge.updated", disputed=True)
-        world.emit("charge.dispute.created", "disputes", dispute)
-        if not inquiry:
-            world.emit("charge.dispute.funds_withdrawn", "disputes", dispute)
-        world.later(world.days(2, 7), self._answer, dispute["id"])
-        world.later(world.days(25, 70), self._close, dispute["id"])
-        if reason != "duplicate":
-            self.on_disputed(subscription, reason)
-
-    def _answer(self, dispute_id: str) -> None:
-        """Six in ten disputes are contested; the others are lost by default."""
-        world = self._world
-        if dispute_id not in world.store["disputes"]:
-            return
-        dispute = world.store["disputes"].get(dispute_id)
-        if not world.chance(0.6):
-            return
-        details = dispute["evidence_details"] | {"has_evidence": True, "submission_count": 1}
-        status = dispute["status"].replace("needs_response", "under_review")
-        world.change("disputes", dispute, "charge.dispute.updated", status=status, evidence_details=details)
-
-    def _close(self, dispute_id: str) -> None:
-        world = self._world
-        if dispute_id not in world.store["disputes"]:
-            return
-        dispute = world.store["disputes"].get(dispute_id)
-        if dispute["status"].startswith("warning"):
-            status = "warning_closed"
-        elif dispute["status"] == "under_review" and world.chance(_WIN.get(dispute["reason"], 0.4)):
-            status = "won"
-        else:
-            status = "lost"
-        world.change("disputes", dispute, "charge.dispute.updated", status=status)
-        if status == "won":
-            world.emit("charge.dispute.funds_reinstated", "disputes", dispute)
-        world.emit("charge.dispute.closed", "disputes", dispute)
 
 
 def _nothing(*_: Any) -> None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from sandbox.catalog import Coupon, Price, decimal_text
+from sandbox.catalog import Coupon, Price
+from sandbox.shapes_prices import decimal_text
 
 __all__ = ["AppliedDiscount", "Charge", "apply_discounts", "apply_tax", "period_charges", "round_half_up"]
 

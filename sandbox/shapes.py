@@ -1,8 +1,9 @@
 """Stripe objects of a subscription account in the shape of API version 2025-09-30.clover: who buys, and what.
 
 One function per kind of object, from plain values; no state, no rules, no randomness. What is billed and paid
-is in `shapes_billing`. Older shapes are made from these by `stripe_versions`. Field lists follow Stripe's API
-reference (https://docs.stripe.com/api); discounts are ids, as in every list answer without expansion.
+is in `shapes_invoice` and `shapes_payment`. Older shapes are made from these by `stripe_versions`. Field lists
+follow Stripe's API reference (https://docs.stripe.com/api); discounts are ids, as in every list answer without
+expansion.
 """
 
 from __future__ import annotations

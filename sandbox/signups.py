@@ -14,10 +14,12 @@ from typing import Any, Final
 
 from sandbox import shapes
 from sandbox.billing_calendar import DAY
-from sandbox.catalog import Catalog, Coupon, PlanSpec, Price
+from sandbox.catalog import Catalog, Coupon, Price
 from sandbox.lifecycle import Lifecycle
 from sandbox.members import Member
 from sandbox.people import COUNTRIES, Country, address, person
+from sandbox.redemptions import Redemptions
+from sandbox.shapes_prices import PlanSpec
 from sandbox.world import World
 
 __all__ = ["Profile", "Signups"]
@@ -79,10 +81,11 @@ class Profile:
 class Signups:
     """Makes customers out of profiles."""
 
-    def __init__(self, world: World, catalog: Catalog, lifecycle: Lifecycle) -> None:
+    def __init__(self, world: World, catalog: Catalog, lifecycle: Lifecycle, redemptions: Redemptions) -> None:
         self._world = world
         self._catalog = catalog
         self._lifecycle = lifecycle
+        self._redemptions = redemptions
         self._number = 0
 
     def first_customers(self, count: int, *, start: int, end: int) -> Iterator[tuple[int, Profile]]:
@@ -157,7 +160,7 @@ class Signups:
         if profile.segment == "none":
             return
         if not member.steady and world.chance(0.012):
-            self._lifecycle.redeem_for_customer(self._catalog.coupons["FOREVER_20"], member)
+            self._redemptions.redeem_for_customer(self._catalog.coupons["FOREVER_20"], member)
         self.subscribe(member)
         if not profile.growing:
             for odds in (0.2, 0.05):

@@ -11,12 +11,13 @@ from typing import Any, Final
 
 import orjson
 
-from sandbox.store import Store, Table
+from sandbox.store import Store
 from sandbox.stripe_errors import cannot_expand, invalid, missing_resource, unknown_parameter
 from sandbox.stripe_expand import Expander, Source
 from sandbox.stripe_query import ListQuery, expansions, parse_list, parse_single
 from sandbox.stripe_tables import RESOURCES, Resource, resource_of_object
 from sandbox.stripe_versions import Shaper
+from sandbox.table import Table
 
 __all__ = ["Answers", "Served"]
 

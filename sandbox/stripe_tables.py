@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-__all__ = ["PREFIXES", "RESOURCES", "Resource", "resource_of_object"]
+__all__ = ["PREFIXES", "RESOURCES", "Fact", "Resource", "resource_of_object"]
 
 Obj = dict[str, Any]
 Fact = Callable[[Obj], Any]
