@@ -249,7 +249,8 @@ class ChangeReader:
             await self.bury(part, stream, {identity: self._api.clock.latest}, "api")
             return
         version = max(read.read_at, newer_than + 1)
-        if read.data.get("deleted") is True:
+        detached = stream.table == "payment_methods" and read.data.get("customer") is None
+        if read.data.get("deleted") is True or detached:
             await self.bury(part, stream, {identity: version}, "api")
             return
         page = read_objects(stream, [read.data], Provenance(version, read.read_at, "api", self._api.kind.live))

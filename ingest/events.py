@@ -24,8 +24,9 @@ from resources.stripe_clock import MICROS
 __all__ = ["Change", "Stored", "Verdict", "changes_of", "decide", "read_events"]
 
 _PROVENANCE_COLUMNS = ("livemode", "deleted", "version_at", "fetched_at", "source")
-# An ended subscription stays readable as canceled, and a discount is no object of its own here.
+# An ended subscription stays readable as canceled. A payment method that was detached can never be used again.
 _NO_TOMBSTONE = frozenset({"customer.subscription.deleted"})
+_TOMBSTONE = frozenset({"payment_method.detached"})
 
 
 def read_events(stream: Stream, objects: Sequence[Any], provenance: Provenance) -> PageRows:
@@ -175,10 +176,15 @@ def changes_of(
             continue
         newest = max(event["created"] for event in group)
         latest = [event for event in group if event["created"] == newest]
-        gone = [e for e in group if e["type"].endswith(".deleted") and e["type"] not in _NO_TOMBSTONE]
+        gone = [event for event in group if _ends(event["type"])]
         alone = latest[0]["id"] if len(latest) == 1 and latest[0]["replaces"] else None
         changes.append(Change(table, identity, newest // MICROS, bool(gone), gone[0]["id"] if gone else alone))
     return changes
+
+
+def _ends(kind: str) -> bool:
+    """Whether an event of this type is the last of its object."""
+    return kind in _TOMBSTONE or (kind.endswith(".deleted") and kind not in _NO_TOMBSTONE)
 
 
 def decide(change: Change, stored: Stored | None) -> Verdict:

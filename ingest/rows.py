@@ -56,9 +56,12 @@ def parse(table: str, source: Object, provenance: Provenance, *, deleted: bool =
         "source": provenance.source,
     }
     parsed.row["id"] = read.required_text(source, "id")
-    parsed.row["created"] = created = read.moment(source, "created")
-    if created is None:
-        raise read.MalformedObject(f"{table}: the object has no creation time")
+    parsed.row["created"] = read.moment(source, "created")
+    if (parsed.row["created"] or 0) <= 0:
+        raise read.MalformedObject(f"{table}: created is no time")
+    for name in _REQUIRED[table]:
+        if parsed.row[name] is None:
+            raise read.MalformedObject(f"{table}: {name} is missing")
     parsed.row.update(common)
     for child in parsed.children:
         child.update(common)
@@ -104,6 +107,8 @@ def _customer(source: Object) -> Parsed:
 
 def _subscription(source: Object) -> Parsed:
     items, whole = read.child_list(source, "items")
+    if source.get("items") is None:
+        raise read.MalformedObject("subscription.items is missing")
     start, end = read.subscription_period(source)
     cancellation = read.nested(source, "cancellation_details")
     pause = read.nested(source, "pause_collection")
@@ -249,6 +254,8 @@ def _payment_method(source: Object) -> Parsed:
 
 def _invoice(source: Object) -> Parsed:
     lines, whole = read.child_list(source, "lines")
+    if source.get("lines") is None:
+        raise read.MalformedObject("invoice.lines is missing")
     moves = read.nested(source, "status_transitions")
     identity, customer = read.required_text(source, "id"), read.reference(source, "customer")
     created = read.moment(source, "created")
@@ -353,6 +360,20 @@ def _refund(source: Object) -> Parsed:
         }
     )
 
+
+# Columns that Stripe always gives and without which a row says nothing.
+_REQUIRED: dict[str, tuple[str, ...]] = {
+    "customers": (),
+    "subscriptions": ("customer", "status"),
+    "prices": ("currency",),
+    "coupons": ("duration",),
+    "charges": ("amount", "currency", "status"),
+    "payment_methods": ("type",),
+    "invoices": ("customer", "currency", "total"),
+    "invoice_payments": ("invoice", "currency"),
+    "disputes": ("amount", "currency", "status"),
+    "refunds": ("amount", "currency"),
+}
 
 PARSERS: dict[str, Callable[[Object], Parsed]] = {
     "customers": _customer,

@@ -1,0 +1,129 @@
+"""A whole extraction against the sandbox: what is in the lake is what the server has."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ingest.report import ExtractionFailed
+from sandbox.launch import Sandbox
+from tests.ingest.account import Account, differences
+
+_EVERY = ("customers", "subscriptions", "invoices", "charges", "payment_methods", "coupons", "prices")
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(customers=60, only="stripe", account_rate=0, operation_rate=0) as running:
+        yield running
+
+
+def test_first_load_holds_every_object_once_with_its_links(sandbox: Sandbox, tmp_path: Path) -> None:
+    account = Account(tmp_path)
+    report = account.extract(sandbox.stripe)
+    assert report.mode == "backfill"
+    assert report.complete
+    assert differences(account, sandbox) == []
+    assert {row["status"] for row in account.rows("subscriptions")} >= {"active", "canceled"}
+    assert all(row["invoice"] for row in account.rows("charges") if row["payment_intent"])
+
+
+def test_an_unchanged_account_costs_two_requests_and_no_commit(sandbox: Sandbox, tmp_path: Path) -> None:
+    account = Account(tmp_path)
+    first = account.extract(sandbox.stripe)
+    again = account.extract(sandbox.stripe)
+    assert (again.mode, again.requests) == ("unchanged", 2)
+    assert [t.version for t in again.tables] == [t.version for t in first.tables if t.table != "quarantine"]
+
+
+def test_changes_arrive_by_one_scan_of_events(sandbox: Sandbox, tmp_path: Path) -> None:
+    account = Account(tmp_path)
+    account.extract(sandbox.stripe)
+    for name in _EVERY:
+        sandbox.control(mutate=[{"resource": name, "update": 4, "create": 2}])
+    for name in ("customers", "subscriptions", "invoices", "payment_methods"):
+        sandbox.control(mutate=[{"resource": name, "delete": 2}])
+    report = account.extract(sandbox.stripe)
+    assert report.mode == "incremental"
+    assert differences(account, sandbox) == []
+    assert sum(row["deleted"] for row in account.rows("customers")) == 2
+    gone = {row["id"] for row in account.rows("invoices") if row["deleted"]}
+    assert gone
+    assert all(row["deleted"] for row in account.rows("invoice_lines") if row["invoice"] in gone)
+
+
+def test_changes_and_a_full_load_give_equal_tables(sandbox: Sandbox, tmp_path: Path) -> None:
+    changed, whole = Account(tmp_path / "changed"), Account(tmp_path / "whole")
+    changed.extract(sandbox.stripe)
+    sandbox.advance(40)
+    changed.extract(sandbox.stripe)
+    whole.extract(sandbox.stripe)
+    assert differences(changed, sandbox) == []
+    assert differences(whole, sandbox) == []
+    provenance = {"version_at", "fetched_at", "source"}
+    for table in ("subscriptions", "customers", "coupons", "prices"):
+        both = [
+            sorted(
+                ({k: v for k, v in row.items() if k not in provenance} for row in account.rows(table)),
+                key=lambda row: row["id"],
+            )
+            for account in (changed, whole)
+        ]
+        assert both[0] == both[1]
+
+
+def test_a_cursor_older_than_28_days_loads_everything_again(sandbox: Sandbox, tmp_path: Path) -> None:
+    account = Account(tmp_path)
+    account.extract(sandbox.stripe)
+    sandbox.control(mutate=[{"resource": "customers", "delete": 3}])
+    sandbox.advance(45)
+    report = account.extract(sandbox.stripe)
+    assert report.mode == "backfill"
+    assert differences(account, sandbox) == []
+    assert sum(row["deleted"] for row in account.rows("customers")) == 3
+
+
+def test_missing_permissions_are_named_together_before_anything_is_read(sandbox: Sandbox, tmp_path: Path) -> None:
+    sandbox.control(faults={"forbidden": ["disputes", "refunds"]})
+    account = Account(tmp_path)
+    with pytest.raises(ExtractionFailed, match=r"disputes.*rak_dispute_read.*refunds.*rak_charge_read"):
+        account.extract(sandbox.stripe)
+    assert not account.lake.exists("stripe/customers")
+    sandbox.control(faults={"forbidden": []})
+    assert account.extract(sandbox.stripe).complete
+    assert differences(account, sandbox) == []
+
+
+def test_malformed_objects_are_set_aside_with_a_reason(sandbox: Sandbox, tmp_path: Path) -> None:
+    kinds = [
+        "missing_id",
+        "number_id",
+        "text_created",
+        "huge_created",
+        "wrong_object",
+        "text_amount",
+        "list_customer",
+    ]
+    more = ["null_in_items", "text_items", "null_items", "null_customer", "not_an_object", "null", "empty_object"]
+    sandbox.control(faults={"malformed": {"charges": kinds, "subscriptions": more, "invoices": more}})
+    account = Account(tmp_path)
+    report = account.extract(sandbox.stripe)
+    assert differences(account, sandbox) == []
+    aside = account.rows("quarantine")
+    count = {name: sum(row["table"] == name for row in aside) for name in ("charges", "subscriptions", "invoices")}
+    assert count == {"charges": 7, "subscriptions": 7, "invoices": 7}
+    assert all(row["reason"] for row in aside)
+    assert {row["reason"] for row in aside} >= {
+        "charge.amount is str, not a whole number",
+        "subscriptions: customer is missing",
+        "subscription.items is missing",
+        "charges: object is not charge",
+    }
+    assert sum(stream.quarantined for stream in report.streams) >= len(aside)
+
+
+def test_an_unreachable_api_ends_with_one_line_and_tables_as_they_were(tmp_path: Path) -> None:
+    account = Account(tmp_path)
+    with pytest.raises(ExtractionFailed, match=r"^Stripe is not reachable at http://127\.0\.0\.1:9 "):
+        account.extract("http://127.0.0.1:9")
+    assert not account.lake.exists("stripe/customers")
