@@ -26,23 +26,23 @@ class Spend:
     month_settled: int
 
 
-def _sum(connection: sa.Connection, environment: str, *more: sa.ColumnElement[bool]) -> int:
-    wanted = sa.select(sa.func.coalesce(sa.func.sum(attempts.c.credits), 0)).where(
-        attempts.c.environment == environment, *more
-    )
-    return int(connection.execute(wanted).scalar_one())
-
-
 def spend_of(connection: sa.Connection, environment: str, *, run_id: str, now: datetime) -> Spend:
     """What counts against the caps now."""
     day = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     this_month = attempts.c.started_at >= day.replace(day=1)
-    return Spend(
-        run=_sum(connection, environment, attempts.c.run_id == run_id),
-        day=_sum(connection, environment, attempts.c.started_at >= day),
-        month=_sum(connection, environment, this_month),
-        month_settled=_sum(connection, environment, this_month, attempts.c.settled),
-    )
+
+    def sum_where(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
+        return sa.func.coalesce(sa.func.sum(sa.case((condition, attempts.c.credits), else_=0)), 0)
+
+    mine = attempts.c.run_id == run_id
+    sums = sa.select(
+        sum_where(mine),
+        sum_where(attempts.c.started_at >= day),
+        sum_where(this_month),
+        sum_where(sa.and_(this_month, attempts.c.settled)),
+    ).where(attempts.c.environment == environment, sa.or_(this_month, mine))
+    run, today, month, settled = connection.execute(sums).one()
+    return Spend(run=int(run), day=int(today), month=int(month), month_settled=int(settled))
 
 
 def breached_cap(

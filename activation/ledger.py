@@ -527,12 +527,12 @@ class Ledger:
 
     @staticmethod
     def _set(
-        connection: sa.Connection, intent_id: int, attempt: int, states: tuple[str, ...], **values: Any
+        connection: sa.Connection, intent_id: int, at_attempt: int, states: tuple[str, ...], **values: Any
     ) -> bool:
         """Compare-and-set: change the row only if it is still in one of `states` at this attempt."""
         changed = connection.execute(
             intents.update()
-            .where(intents.c.id == intent_id, intents.c.attempt == attempt, intents.c.state.in_(states))
+            .where(intents.c.id == intent_id, intents.c.attempt == at_attempt, intents.c.state.in_(states))
             .values(**values)
         )
         return changed.rowcount == 1

@@ -7,14 +7,16 @@ products stay unnamed, no copy is rewritten, no case study is drafted. The scan 
 """
 
 import tomllib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from activation.briefs import BrandVoiceBrief, Tone
+from activation.briefs import BrandVoiceBrief, Suppressed, Tone
 from activation.operator_text import OperatorText, Slug
 
-__all__ = ["Operator", "OperatorFileError", "read_operator_file"]
+__all__ = ["Operator", "OperatorFileError", "briefs_of", "read_operator_file"]
 
 
 class OperatorFileError(ValueError):
@@ -64,3 +66,32 @@ def read_operator_file(path: Path) -> Operator:
         first = error.errors(include_input=False)[0]
         entry = ".".join(str(part) for part in first["loc"])
         raise OperatorFileError(f"{path}, entry {entry}: {first['msg']}") from error
+
+
+def briefs_of(
+    cells: Iterable[Mapping[str, Any]], operator: Operator
+) -> tuple[list[dict[str, Any]], list[Suppressed]]:
+    """Released cells as briefs, with the operator's words added; and cells that lack words they need.
+
+    `cells` are mappings in the form of the briefs without operator text, each with its `segment_key`.
+    """
+    briefs: list[dict[str, Any]] = []
+    silent: list[Suppressed] = []
+    if operator.brand_voice is not None:
+        briefs.append(operator.brand_voice.model_dump(mode="json"))
+    for cell in cells:
+        key = str(cell["segment_key"])
+        brief = {name: value for name, value in cell.items() if name != "segment_key"}
+        if brief["kind"] == "copy_fix":
+            copy = operator.product_copy.get(brief["reason"], {}).get(brief["product"])
+            if copy is None:
+                entry = f"product_copy.{brief['reason']}.{brief['product']}"
+                silent.append(Suppressed(segment_key=key, reason=f"the operator's file has no {entry}"))
+                continue
+            brief["original_copy"] = copy
+        elif key in operator.guidance:
+            brief["guidance"] = operator.guidance[key]
+        if brief["kind"] == "retention":
+            brief["tone"] = operator.tone
+        briefs.append(brief)
+    return briefs, silent

@@ -8,6 +8,7 @@ import asyncio
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Literal
 
 from activation.account import Account
@@ -229,23 +230,21 @@ class Worker:
         return updated(mine, row, remote=remote, now=self._account.clock()), answer
 
     # ---- rows that stand against a claim, or are unknown --------------------------------------------------------
-    def _stands(self, operation: Operation, row: Intent) -> Ended | Intent:
+    def _stands(self, operation: Operation, row: Intent) -> Ended | float | Intent:
         """Another claim came first: its outcome is this row's."""
         match row.state:
             case "done":
                 return self._end(operation, "done", "done by another run", "", remote_id=row.remote_id)
-            case "unknown":
+            case "unknown" | "sent":
+                # Also a run that is sending it now: its outcome is waited for and looked up, never sent again.
                 return row
-            case "failed" | "held" as ending:
-                reason, remedy = row.reason or "", row.next_action or ""
-                return self._end(operation, ending, reason, remedy, code=row.code or "")
-            case "sent" if row.settle_at is not None and row.settle_at <= self._account.clock():
-                self._ledger.recover(run=self._run)
-                return self._ledger.intent(row.id) or row
-            case _:
-                return self._end(
-                    operation, "skipped", "another run is at it", "the next run sees its outcome", code="busy"
-                )
+            case "intent":
+                # Its claim is free again when the other run does not send in time.
+                free_at = row.claimed_at + timedelta(seconds=self._account.policy.claim_seconds)
+                return max(0.0, (free_at - self._account.clock()).total_seconds())
+            case state:
+                ending: Ending = "failed" if state == "failed" else "held"
+                return self._end(operation, ending, row.reason or "", row.next_action or "", code=row.code or "")
 
     async def _unknown(self, operation: Operation, row: Intent) -> Ended | float:
         if not self._account.policy.await_unknown and has_handle(row.kind):

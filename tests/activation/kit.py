@@ -30,6 +30,7 @@ from sandbox.mavera_options import MaveraOptions
 T = TypeVar("T")
 START = datetime(2026, 11, 10, 9, 0, tzinfo=UTC)
 KEY = SecretStr("mvra_test_activation")
+IDENTITY = Identity(environment="test", stripe_account="acct_1", workspace="default")
 
 
 class _Jumping(selectors.DefaultSelector):
@@ -97,7 +98,7 @@ class Bench:
 
     options: dict[str, Any] = field(default_factory=dict)
     policy: Policy = field(default_factory=lambda: quick_policy())
-    identity: Identity = Identity(environment="test", stripe_account="acct_1", workspace="default")
+    identity: Identity = field(default_factory=lambda: IDENTITY)
     state: State = field(default_factory=memory_state)
     time: Timeline = field(default_factory=Timeline)
     probe: Probe = nothing
