@@ -127,7 +127,7 @@ def find_deliveries(listing: Sequence[FileEntry], cursor: str | None, *, layout:
     reason = None
     if not wanted:
         parts = [f"{waiting} CSV files are still to be seen unchanged"] * bool(waiting)
-        parts += [f"{running} run folders have no {layout.marker} yet"] * bool(running)
+        parts += [f"{running} Parquet files have no {layout.marker} yet"] * bool(running)
         reason = "; ".join(parts) or f"no new delivery among {len(listing)} files"
     return ExportTick(_Cursor(done, seen, list(problems)).write(), tuple(wanted), news, reason)
 
@@ -141,7 +141,7 @@ def deliveries_in(listing: Sequence[FileEntry], *, layout: Layout) -> tuple[Deli
 def _complete(
     listing: Sequence[FileEntry], layout: Layout
 ) -> tuple[tuple[list[Delivery], list[Delivery]], list[str], int]:
-    """Runs of Data Pipeline, oldest first, and CSV files; problems; and how many run folders lack a marker."""
+    """Runs of Data Pipeline, oldest first, and CSV files; problems; and how many Parquet files lack a marker."""
     markers: dict[str, FileEntry] = {}
     parquet: list[FileEntry] = []
     csv: list[Delivery] = []
@@ -159,13 +159,13 @@ def _complete(
             else:
                 csv.append(_csv_delivery(file, table, layout))
     content: dict[str, dict[str, list[FileEntry]]] = {folder: defaultdict(list) for folder in markers}
-    unmarked: set[str] = set()
+    unmarked = 0
     for file in parquet:
         folder, table = _run_of(file.path, markers)
         if folder is not None:
             content[folder][table].append(file)
         elif _mode(file.path) is layout.livemode:
-            unmarked.add("/".join(file.path.split("/")[:-2]))
+            unmarked += 1
     runs = []
     for folder, marker in markers.items():
         mode = _mode(marker.path)
@@ -174,7 +174,7 @@ def _complete(
         elif mode is layout.livemode:
             runs.append(_run_delivery(folder, marker, content[folder], layout))
     runs.sort(key=lambda run: (run.id, run.version_at))
-    return (runs, csv), problems, len(unmarked)
+    return (runs, csv), problems, unmarked
 
 
 def _run_of(path: str, markers: Iterable[str]) -> tuple[str | None, str]:

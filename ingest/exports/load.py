@@ -20,9 +20,9 @@ from ingest.exports.listing import fingerprint
 from ingest.exports.merge import Incoming, merge_into
 from ingest.exports.pipeline import PIPELINE_TABLES
 from ingest.exports.pipeline_sql import PIPELINE_QUERIES
-from ingest.exports.warehouse import UNREADABLE, SourceTable, UnreadableError, Warehouse
+from ingest.exports.warehouse import SourceTable, UnreadableError, Warehouse
 from ingest.tables import QUARANTINE
-from resources.lake import Lake
+from resources.lake import Lake, LakeError
 from resources.progress import Progress, Silent
 
 __all__ = ["ExportReport", "TableReport", "load_delivery"]
@@ -188,13 +188,18 @@ class _Loader:
             self._lake.merge(lake_table("quarantine"), rows, QUARANTINE, newer="fetched_at", facts=self._facts)
 
     def _write(self, incoming: Incoming, source: SourceTable, *, skipped: int) -> TableReport:
+        damage = None
         try:
             version = merge_into(self._lake, self._warehouse, incoming, facts=self._facts)
-        except UNREADABLE as error:
-            # A page that cannot be decoded shows only when it is read; nothing has been committed then.
-            return self._refuse(
-                incoming.table, f"{source.name} cannot be read: {type(error).__name__}", source.name
-            )
+        except UnreadableError as error:
+            damage = error
+        except LakeError:
+            # A page that cannot be decoded shows only while the table is written, and then ends the write.
+            damage = self._warehouse.damage
+            if damage is None:
+                raise
+        if damage is not None:
+            return self._refuse(incoming.table, f"{source.name} cannot be read: {damage}", source.name)
         return TableReport(incoming.table, source.rows, source.bad, skipped, version)
 
     def _refuse(self, table: str, reason: str, source: str) -> TableReport:

@@ -8,7 +8,7 @@ than memory. For each source table there are two views: `<name>` with the good r
 
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -22,11 +22,11 @@ from fsspec.implementations.local import LocalFileSystem
 from ingest.exports.columns import SQL_TYPES, Read, Readable, literal, quoted
 from ingest.exports.listing import FileEntry
 
-__all__ = ["UNREADABLE", "SourceTable", "UnreadableError", "Warehouse"]
+__all__ = ["SourceTable", "UnreadableError", "Warehouse"]
 
 _BATCH_ROWS = 65_536
-UNREADABLE = (duckdb.IOException, duckdb.DataError, duckdb.InvalidInputException, duckdb.SerializationException)
-"""What DuckDB raises when a file is not what it should be, as opposed to a query that is wrong."""
+# A damaged file may show as any error of the library; these show that the query or the machine is at fault.
+_OUR_FAULT = (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException, duckdb.OutOfMemoryException)
 
 
 class UnreadableError(ValueError):
@@ -61,6 +61,7 @@ class Warehouse:
     ) -> None:
         self._filesystem, self._root = fsspec.core.url_to_fs(uri, **dict(storage_options or {}))
         self._exponents = exponents
+        self.damage: UnreadableError | None = None
         self._spill = Path(tempfile.mkdtemp(prefix="exports-"))
         self.sql = duckdb.connect()
         self.sql.execute(f"SET memory_limit = {literal(memory)}")
@@ -111,7 +112,9 @@ class Warehouse:
             readable = {key: read.sql(present, exponents=self._exponents) for key, read in fields.items()}
             self._view(f"{name}__all", f"SELECT {self._columns(readable)} FROM {source}")
             rows, bad = self._mark(name, one_per_id=one_per_id)
-        except UNREADABLE as error:
+        except _OUR_FAULT:
+            raise
+        except duckdb.Error as error:
             raise UnreadableError(self._culprit(files, form, error)) from error
         there = frozenset(key for key, one in readable.items() if one.source is not None)
         return SourceTable(name, rows, bad, there)
@@ -124,8 +127,26 @@ class Warehouse:
         return self.sql.sql(query).fetchall()
 
     def stream(self, query: str) -> pa.RecordBatchReader:
-        """The rows of a query, batch by batch."""
-        return self.sql.sql(query).to_arrow_reader(_BATCH_ROWS)
+        """The rows of a query, batch by batch.
+
+        Raises: UnreadableError, also while it is read, where a consumer may turn it into an error of its own;
+        `damage` then has it.
+        """
+        self.damage = None
+        try:
+            reader = self.sql.sql(query).to_arrow_reader(_BATCH_ROWS)
+        except _OUR_FAULT:
+            raise
+        except duckdb.Error as error:
+            raise UnreadableError(type(error).__name__) from error
+        return pa.RecordBatchReader.from_batches(reader.schema, self._watched(reader))
+
+    def _watched(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from reader
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
+            self.damage = UnreadableError(type(error).__name__)
+            raise self.damage from error
 
     def _mark(self, name: str, *, one_per_id: bool) -> tuple[int, int]:
         """Make the view of good rows; returns all rows and those set aside."""
@@ -178,7 +199,7 @@ class Warehouse:
         for file in files:
             try:
                 self.sql.sql(f"SELECT count(*) FROM {self._scan([self._address(file)], form)}").fetchall()
-            except UNREADABLE as own:
+            except duckdb.Error as own:
                 return f"{file.path} is not readable as {form}: {type(own).__name__}"
         return (
             f"{files[0].path} and its {len(files) - 1} neighbours cannot be read together: {type(error).__name__}"
