@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from resources.schema import description, is_sensitive, key_of
 
-__all__ = ["bar_chart", "column_schema", "definition_metadata"]
+__all__ = ["bar_chart", "column_schema", "counted", "definition_metadata"]
 
 _INLINE_LIMIT = 1_000
 _BAR_WIDTH, _BAR_HEIGHT, _ROW = 160, 11, 14
@@ -40,6 +40,11 @@ def column_schema(schema: pa.Schema) -> dg.TableSchema:
 def definition_metadata(table: str, schema: pa.Schema) -> dict[str, object]:
     """Metadata known before any run: where the table lies and its columns."""
     return {"dagster/table_name": table, "dagster/column_schema": column_schema(schema)}
+
+
+def counted(table: pa.Table, column: str) -> dict[str, int]:
+    """Rows by the values of a column of ours."""
+    return {str(entry["values"]): entry["counts"] for entry in table[column].value_counts().to_pylist()}
 
 
 def bar_chart(values: Mapping[str, int | float]) -> dg.MarkdownMetadataValue | None:

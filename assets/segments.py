@@ -4,79 +4,133 @@ Here: which tables a segment reads, the call, and its metadata. Not here: any ru
 imported when a step runs, as the code location loads in every run process.
 """
 
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
-from assets.metadata import bar_chart
+from assets.metadata import bar_chart, counted
 from assets.sources import Sources
-from assets.tables import key_check_spec, stored, table_spec
-from resources.wiring import LakeResource, RatesResource, SegmentResource, StateResource
+from assets.tables import stored, table_asset
+from resources.wiring import LakeResource, RatesResource, SegmentChoices, StateResource
 from segments.tables import SEGMENT_TABLES
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from resources.lake import Lake
+    from segments.rates import Rates
+
 __all__ = ["SEGMENT_ASSETS"]
 
 _RATES_DAYS: Final = 400
+_RAW: Final = ("subscriptions", "prices", "coupons", "customers")
 
 
-def _segment(name: str, *deps: str, checks: tuple[dg.AssetCheckSpec, ...] = ()) -> Any:
-    """The decorator of a segment table: spec from the declared schema, key check, one-step asset."""
-    table = f"segments/{name}"
-    return dg.multi_asset(
-        name=name,
-        specs=[table_spec(table, SEGMENT_TABLES[name], deps=deps, kinds={"python"})],
-        check_specs=[key_check_spec(table), *checks],
+def _segment(name: str, *deps: str, checks: tuple[dg.AssetCheckSpec, ...] = ()) -> Callable[..., Any]:
+    return table_asset(f"segments/{name}", SEGMENT_TABLES[name], deps=deps, kinds={"python"}, checks=checks)
+
+
+def _stored(
+    lake: "Lake",
+    sources: Sources,
+    name: str,
+    table: "pa.Table",
+    *,
+    checks: tuple[dg.AssetCheckResult, ...] = (),
+    **metadata: Any,
+) -> dg.MaterializeResult:
+    return stored(
+        lake,
+        f"segments/{name}",
+        table,
+        SEGMENT_TABLES[name],
+        read=sources.versions,
+        metadata=metadata,
+        checks=checks,
     )
 
 
+def _rates(sources: Sources, reporting_currency: str) -> "Rates":
+    """The exchange rates in force at the time of the raw tables."""
+    from segments.fx import FxRates
+    from segments.rates import rates_at
+
+    published = FxRates(sources.whole("segments/fx_rates").to_pylist())
+    return rates_at(published, reporting_currency=reporting_currency, on=sources.position.as_of)
+
+
 @_segment("fx_rates", "stripe/subscriptions")
-def fx_rates(lake: LakeResource, state: StateResource, rates: RatesResource) -> dg.MaterializeResult[Any]:
+def fx_rates(lake: LakeResource, state: StateResource, rates: RatesResource) -> dg.MaterializeResult:
     """Daily exchange rates of a year and a month up to the time of the raw tables."""
     import pyarrow as pa
 
     sources = Sources(lake.open(), state.open())
     rows = rates.read(since=sources.position.as_of.date() - timedelta(days=_RATES_DAYS))
-    return _stored(
-        lake.open(),
-        sources,
-        "fx_rates",
-        pa.Table.from_pylist(list(rows), schema=SEGMENT_TABLES["fx_rates"]),
-        newest=max(row["date"] for row in rows).isoformat(),
-    )
+    table = pa.Table.from_pylist(list(rows), schema=SEGMENT_TABLES["fx_rates"])
+    return _stored(lake.open(), sources, "fx_rates", table, newest=max(row["date"] for row in rows).isoformat())
 
 
-@_segment("subscription_mrr", "stripe/subscriptions", "stripe/prices", "stripe/coupons", "stripe/customers")
-def subscription_mrr(lake: LakeResource, state: StateResource) -> dg.MaterializeResult[Any]:
+@_segment("subscription_mrr", *(f"stripe/{name}" for name in _RAW))
+def subscription_mrr(lake: LakeResource, state: StateResource) -> dg.MaterializeResult:
     """MRR of each subscription; only those are computed whose figure can have changed."""
     from segments.mrr_table import ChangedIds, subscription_mrr_table
 
     sources = Sources(lake.open(), state.open())
-    raw = {name: sources.whole(f"stripe/{name}") for name in ("subscriptions", "prices", "coupons", "customers")}
-    previous = sources.before("segments/subscription_mrr")
+    raw = {name: sources.whole(f"stripe/{name}") for name in _RAW}
+    previous, since = sources.before("segments/subscription_mrr")
     changed = None
-    if previous is not None and previous.num_rows:
-        since = previous["as_of"][0].as_py()
+    if since is not None:
         changed = ChangedIds(**{name: sources.fetched_since(f"stripe/{name}", since) for name in raw})
     table = subscription_mrr_table(
         raw.pop("subscriptions"), **raw, as_of=sources.position.as_of, previous=previous, changed=changed
     )
+    incomplete = table.filter(~table["complete"].to_numpy()).num_rows
+    return _stored(lake.open(), sources, "subscription_mrr", table, incomplete=incomplete)
+
+
+_BALANCE = dg.AssetCheckSpec(
+    "movements_balance",
+    asset=["segments", "mrr_tiers"],
+    blocking=True,
+    description="Opening MRR, movements and the effect of exchange rates give the closing MRR, to the minor unit.",
+)
+
+
+@_segment("mrr_tiers", "segments/subscription_mrr", "segments/fx_rates", "stripe/customers", checks=(_BALANCE,))
+def mrr_tiers(lake: LakeResource, state: StateResource, choices: SegmentChoices) -> dg.MaterializeResult:
+    """The tier of each customer, and what moved since the last run."""
+    from segments.movements import waterfall
+    from segments.tiers import mrr_tiers as tiers
+
+    sources = Sources(lake.open(), state.open(), engine=choices.engine)
+    table = tiers(
+        sources("segments/subscription_mrr"),
+        sources("stripe/customers"),
+        rates=_rates(sources, choices.reporting_currency),
+        reporting_currency=choices.reporting_currency,
+        previous=sources.before("segments/mrr_tiers")[0],
+        as_of=sources.position.as_of,
+    )
+    moved = waterfall(table)
     return _stored(
         lake.open(),
         sources,
-        "subscription_mrr",
+        "mrr_tiers",
         table,
-        incomplete=table.num_rows - (pc.sum(table["complete"]).as_py() or 0),
+        checks=(
+            dg.AssetCheckResult(
+                check_name="movements_balance",
+                asset_key=["segments", "mrr_tiers"],
+                passed=moved.balanced,
+                metadata={"opening_minor": moved.opening, "closing_minor": moved.closing, "fx_minor": moved.fx},
+            ),
+        ),
+        chart=bar_chart(counted(table, "tier")),
+        mrr_minor=moved.closing,
+        reporting_currency=choices.reporting_currency,
     )
 
 
-def _stored(
-    lake: "Lake", sources: Sources, name: str, table: "pa.Table", **metadata: Any
-) -> dg.MaterializeResult[Any]:
-    return stored(
-        lake, f"segments/{name}", table, SEGMENT_TABLES[name], read=sources.versions, metadata=metadata
-    )
+SEGMENT_ASSETS = (fx_rates, subscription_mrr, mrr_tiers)

@@ -8,14 +8,12 @@ relations over the files, for more rows than memory holds.
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-import pyarrow.compute as pc
-
-from ingest.position import Position, position
 from segments.inputs import COLUMNS
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from ingest.position import Position
     from resources.lake import Lake
     from resources.state import State
 
@@ -33,8 +31,10 @@ class Sources:
         self._connection: Any = None
 
     @property
-    def position(self) -> Position:
+    def position(self) -> "Position":
         """The account of the raw tables and the time up to which they hold. Raises: PositionError."""
+        from ingest.position import position
+
         return position(self._state)
 
     def __call__(self, table: str, *, name: str | None = None) -> Any:
@@ -53,12 +53,17 @@ class Sources:
         version = self.versions[table] = self._lake.open(table).version()
         return self._lake.read(table, version=version)
 
-    def before(self, table: str) -> "pa.Table | None":
-        """The table as the last run left it; None before the first run."""
-        return self._lake.read(table) if self._lake.exists(table) else None
+    def before(self, table: str) -> "tuple[pa.Table | None, datetime | None]":
+        """The table as the last run left it, and its `as_of`; None for what there is not."""
+        if not self._lake.exists(table):
+            return None, None
+        rows = self._lake.read(table)
+        return rows, rows["as_of"][0].as_py() if rows.num_rows else None
 
     def fetched_since(self, table: str, since: datetime) -> frozenset[str]:
         """Ids of rows of a raw table that were read at or after a time."""
+        import pyarrow.compute as pc
+
         rows = self._lake.read(table, columns=["id", "fetched_at"])
         fresh = rows.filter(pc.greater_equal(rows["fetched_at"], since))
         return frozenset(fresh["id"].to_pylist())

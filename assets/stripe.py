@@ -58,7 +58,6 @@ def stripe_tables(
     lake: LakeResource,
     state: StateResource,
     progress: dg.ResourceParam[Progress],
-    staging: dg.ResourceParam[Path],
 ) -> Iterator[Any]:
     """Read what has changed at Stripe since the last run, or everything on the first."""
     from ingest.extract import extract
@@ -71,7 +70,7 @@ def stripe_tables(
                 lake.open(),
                 state.open(),
                 now=lambda: datetime.now(UTC),
-                staging=staging,
+                staging=Path(stripe.staging),
                 tables=[key.path[-1] for key in context.selected_asset_keys if key.path[-1] in RAW_TABLES],
                 full=config.full,
                 progress=lambda streams: _tell(progress, streams),
@@ -108,7 +107,7 @@ def _tell(progress: Progress, streams: "tuple[StreamProgress, ...]") -> None:
         )
 
 
-def _materialized(report: "ExtractReport", table: "TableReport") -> dg.MaterializeResult[Any]:
+def _materialized(report: "ExtractReport", table: "TableReport") -> dg.MaterializeResult:
     stream = next(one for one in report.streams if one.stream == table.stream)
     return dg.MaterializeResult(
         asset_key=["stripe", table.table],

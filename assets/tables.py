@@ -4,17 +4,19 @@ Here: what every table asset does the same way. Not here: what goes into a table
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 import pyarrow as pa
 
 from assets.metadata import definition_metadata
-from resources.lake import Lake
 from resources.schema import key_of
 
-__all__ = ["OWNERS", "content_version", "key_check", "key_check_spec", "stored", "table_spec"]
+if TYPE_CHECKING:
+    from resources.lake import Lake
+
+__all__ = ["OWNERS", "content_version", "key_check", "key_check_spec", "stored", "table_asset", "table_spec"]
 
 OWNERS: Final = ["team:revops"]
 _KEY_CHECK = "key_is_unique"
@@ -41,6 +43,30 @@ def table_spec(
         code_version=code_version,
         metadata=definition_metadata(table, schema),
         skippable=skippable,
+    )
+
+
+def table_asset(
+    table: str,
+    schema: pa.Schema,
+    *,
+    deps: Sequence[str],
+    kinds: set[str],
+    checks: Sequence[dg.AssetCheckSpec] = (),
+    pool: str | None = None,
+) -> Callable[[Callable[..., dg.MaterializeResult]], dg.AssetsDefinition]:
+    """The decorator of an asset that makes one table: its spec and its key check come from the declared schema."""
+    spec = table_spec(table, schema, deps=deps, kinds=kinds)
+    return dg.asset(
+        key=spec.key,
+        deps=list(spec.deps),
+        description=spec.description,
+        group_name=spec.group_name,
+        kinds=spec.kinds,
+        owners=list(spec.owners),
+        metadata=spec.metadata,
+        check_specs=[key_check_spec(table), *checks],
+        pool=pool,
     )
 
 
@@ -73,7 +99,7 @@ def key_check(table: str, data: pa.Table, schema: pa.Schema) -> dg.AssetCheckRes
 
 
 def stored(
-    lake: Lake,
+    lake: "Lake",
     table: str,
     data: pa.Table,
     schema: pa.Schema,
@@ -82,7 +108,7 @@ def stored(
     metadata: Mapping[str, Any] | None = None,
     checks: Sequence[dg.AssetCheckResult] = (),
     facts: Mapping[str, str] | None = None,
-) -> dg.MaterializeResult[Any]:
+) -> dg.MaterializeResult:
     """Replace a table and say what was done.
 
     `read` are the Delta versions the rows were made from; they are kept with the commit as provenance. The key is

@@ -1,18 +1,15 @@
-"""The command line `stripe-mavera`: each command asks one thing of the same graph that Dagster's UI shows.
+"""The command line `stripe-mavera`: each command asks one thing of the graph that Dagster's UI shows.
 
 Here: arguments, the hand-over, and how errors become one line and an exit code (`pipelines.answer`). Results go
-to stdout, everything else to stderr. Not here: any rule.
+to stdout, everything else to stderr. Heavy modules are imported by the command that needs them, so that help is
+instant. Not here: any rule.
 """
 
-import json
-import os
-import subprocess
+import getpass
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from pydantic import ValidationError
@@ -30,37 +27,144 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-_err = Console(stderr=True)
+held_app = typer.Typer(help="What waits for a person, and the decisions about it.", invoke_without_command=True)
+app.add_typer(held_app, name="held")
 
+_err = Console(stderr=True)
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, everything else on stderr.")]
 
 
 def main() -> None:
-    """Entry point: errors that a person can mend become one line on stderr and exit code 1."""
+    """Entry point: an error that a person can mend becomes one line on stderr and exit code 1."""
+    from resources.redaction import install_redaction, redact
+
+    install_redaction()
     try:
         app()
     except (ValidationError, OSError, RuntimeError, ValueError) as error:
-        _err.print(f"[red]error:[/red] {_one_line(error)}", highlight=False, soft_wrap=True)
+        _err.print(
+            f"error: {redact(_one_line(error))}", style="red", markup=False, highlight=False, soft_wrap=True
+        )
         sys.exit(Exit.FAILED)
 
 
 def _one_line(error: BaseException) -> str:
-    from resources.redaction import redact
-
     if isinstance(error, ValidationError):
         first = error.errors(include_input=False)[0]
         name = ".".join(str(part) for part in first["loc"]).upper()
         return f"{name}: {first['msg']}" if name else str(first["msg"])
-    return redact(" ".join(str(error).split()) or type(error).__name__)
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _note(line: str) -> None:
+    _err.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager
-def _session(*, size: int | None = None) -> Iterator[Settings]:
-    """The settings, with a sandbox started for each side that has no key and no address."""
+def _session(settings: Settings | None = None) -> Iterator[Settings]:
+    """Checked settings, with a sandbox running for each side that has neither key nor address."""
     from pipelines.sandboxes import with_sandboxes
 
-    settings = Settings()
-    if size is not None:
-        settings = settings.model_copy(update={"sandbox_customers": size})
-    with with_sandboxes(settings, note=lambda line: _err.print(line, highlight=False, soft_wrap=True)) as ready:
+    with with_sandboxes(settings or Settings(), note=_note) as ready:
         yield ready
+
+
+@app.command()
+def run(
+    customers: Annotated[int | None, typer.Option(help="Size of the simulated business, without a key.")] = None,
+    as_json: Json = False,
+) -> None:
+    """The whole job: extract, segment, plan, carry out what is approved, and say what came of it."""
+    from pipelines.tasks import refresh
+
+    settings = Settings()
+    if customers is not None:
+        settings = settings.model_copy(update={"sandbox_customers": customers})
+    with _session(settings) as ready:
+        answer = refresh(ready, _err)
+    give(answer, as_json=as_json)
+
+
+@app.command()
+def extract(
+    full: Annotated[
+        bool, typer.Option("--full", help="Read everything again instead of what has changed.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Bring the raw tables up to date with Stripe."""
+    from pipelines.tasks import extract_tables
+
+    with _session() as ready:
+        answer = extract_tables(ready, _err, full=full)
+    give(answer, as_json=as_json)
+
+
+@app.command()
+def segments(as_json: Json = False) -> None:
+    """Derive the segment tables from the raw tables."""
+    from pipelines.tasks import derive_segments
+
+    with _session() as ready:
+        answer = derive_segments(ready, _err)
+    give(answer, as_json=as_json)
+
+
+@app.command()
+def plan(as_json: Json = False) -> None:
+    """Work out what would be created, changed and spent. Nothing is written to Mavera."""
+    from pipelines.tasks import make_plan
+
+    with _session() as ready:
+        answer = make_plan(ready, _err)
+    give(answer, as_json=as_json)
+
+
+@app.command()
+def approve(
+    plan_hash: Annotated[str, typer.Argument(help="Hash of the plan, as `plan` shows it.")],
+    by: Annotated[str | None, typer.Option(help="Who approves. Default: the user of this machine.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Approve a plan by its hash, on record."""
+    from pipelines.tasks import approve_plan
+
+    with _session() as ready:
+        answer = approve_plan(ready, plan_hash, by=by or getpass.getuser())
+    give(answer, as_json=as_json)
+
+
+@app.command()
+def apply(as_json: Json = False) -> None:
+    """Carry out the approved plan. A plan that no longer fits is refused."""
+    from pipelines.tasks import apply_plan
+
+    with _session() as ready:
+        answer = apply_plan(ready, _err)
+    give(answer, as_json=as_json)
+
+
+@held_app.callback()
+def held(context: typer.Context, as_json: Json = False) -> None:
+    """List what waits for a person: key, credits, age, reason, what was looked for."""
+    if context.invoked_subcommand is None:
+        from pipelines.tasks import list_held
+
+        with _session() as ready:
+            answer = list_held(ready)
+        give(answer, as_json=as_json)
+
+
+@app.command()
+def sandbox(
+    stripe_port: Annotated[int, typer.Option(help="Port of the pretend Stripe.")] = SANDBOX_STRIPE_PORT,
+    mavera_port: Annotated[int, typer.Option(help="Port of the pretend Mavera.")] = SANDBOX_MAVERA_PORT,
+) -> None:
+    """Serve a pretend Stripe and a pretend Mavera on this machine until interrupted."""
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(help="Port of the Dagster UI on this machine.")] = 3000,
+) -> None:
+    """Open the Dagster UI on the graph, with a sandbox for each side that has no key."""

@@ -5,7 +5,6 @@ settings in the documentation is generated from the descriptions below (`stripe-
 A side (Stripe, Mavera) whose key is not set falls back to its sandbox on loopback, on its own.
 """
 
-import ipaddress
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +13,9 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from activation.guards import GuardError, MaveraTarget, Targets, check_targets, stripe_key_kind
+from resources.mavera_address import is_loopback
 
 __all__ = [
     "SANDBOX_MAVERA_PORT",
@@ -147,6 +149,14 @@ class Settings(BaseSettings):
         return None if isinstance(value, str) and not value.strip() else value
 
     @model_validator(mode="after")
+    def _keys_fit_their_targets(self) -> Self:
+        try:
+            _ = self.targets
+        except GuardError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    @model_validator(mode="after")
     def _sandbox_is_on_loopback(self) -> Self:
         for key, base, name in (
             (self.stripe_api_key, self.stripe_api_base, "STRIPE"),
@@ -201,6 +211,18 @@ class Settings(BaseSettings):
         return _is_loopback(self.mavera_base)
 
     @property
+    def targets(self) -> Targets:
+        """What these keys and addresses allow together. Raises: GuardError."""
+        key = None if self.stripe_api_key is None else self.stripe_api_key.get_secret_value()
+        real: MaveraTarget = "real_sandbox" if self.mavera_sandbox else "real"
+        return check_targets(
+            stripe_key=stripe_key_kind(key),
+            stripe_is_loopback=_is_loopback(self.stripe_base),
+            mavera="stand_in" if self.mavera_is_stand_in else real,
+            allow_unrestricted_key=self.stripe_allow_unrestricted_key,
+        )
+
+    @property
     def fx_source(self) -> str:
         """Where exchange rates come from."""
         sandbox = f"{self.stripe_base}/fx/eurofxref-hist.csv"
@@ -239,10 +261,4 @@ def _host(url: str) -> str:
 
 
 def _is_loopback(url: str) -> bool:
-    host = _host(url)
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return is_loopback(_host(url))

@@ -63,6 +63,7 @@ class StripeResource(dg.ConfigurableResource["StripeApi"]):
     base_url: str = Field(description="Address of the API.")
     requests_per_second: float | None = Field(None, description="Account limit; by default Stripe's own.")
     request_budget: int | None = Field(None, description="Most requests of a run; optional ones stop first.")
+    staging: str = Field(description="Local folder for pages under way; a killed run goes on from it.")
 
     def open(self) -> "StripeApi":
         """A client to enter with `async with`, with a limiter of its own."""

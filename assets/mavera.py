@@ -1,0 +1,223 @@
+"""The Mavera side: the plan, a person's approval, and the tables that carrying it out makes.
+
+Here: the hand-over of released cells to `activation`, and what is shown. Not here: any rule of paid work. Nothing
+in this module retries, as running a step again must never pay again (the ledger decides).
+"""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+import dagster as dg
+from pydantic import Field
+
+from activation.tables import MAVERA_TABLES
+from assets.account import PaidWork, open_account
+from assets.tables import OWNERS, key_check_spec, stored, table_asset, table_spec
+from resources.progress import Progress
+from resources.wiring import LakeResource, MaveraResource, StateResource
+
+if TYPE_CHECKING:
+    from activation.account import Account
+    from activation.apply import ApplyReport
+    from activation.plan_model import Plan
+    from resources.lake import Lake
+
+__all__ = ["MAVERA_ASSETS"]
+
+_CELLS: Final = "segments/released_cells"
+_MADE: Final = [name for name in MAVERA_TABLES if name != "plan"]
+# A literal: the step must not run again by itself, whatever the deployment's defaults are.
+_NO_RETRIES: Final = {"dagster/max_retries": "0", "dagster/retry_on_asset_or_op_failure": "false"}
+
+
+async def _plan(account: "Account", lake: "Lake", work: PaidWork) -> "Plan":
+    """The plan for the cells that are released now. Sends GETs only."""
+    from activation.briefs import Suppressed
+    from activation.operator import briefs_of, read_operator_file
+    from activation.plan import build_plan
+    from activation.plan_model import Source
+
+    version = lake.open(_CELLS).version()
+    rows = lake.read(_CELLS, version=version).to_pylist()
+    customers = lake.row_count("segments/mrr_tiers")
+    released = [{"segment_key": row["segment_key"], **json.loads(row["fields"])} for row in rows if row["fields"]]
+    briefs, silent = briefs_of(released, read_operator_file(work.operator_file))
+    hidden = [
+        Suppressed(segment_key=row["segment_key"], reason=row["reason"], merged_into=row["merged_into"])
+        for row in rows
+        if not row["fields"]
+    ]
+    return await build_plan(
+        account,
+        briefs,
+        source=Source(customers=customers, versions={_CELLS: version}),
+        suppressed=[*hidden, *silent],
+        callback_url=work.callback_url,
+    )
+
+
+_APPROVED = dg.AssetCheckSpec(
+    "approved",
+    asset=["mavera", "plan"],
+    description="The plan may be carried out: it approved itself, or a person approved its hash.",
+)
+
+
+@table_asset(
+    "mavera/plan", MAVERA_TABLES["plan"], deps=[_CELLS], kinds={"mavera"}, checks=[_APPROVED], pool="mavera"
+)
+def plan(
+    lake: LakeResource, state: StateResource, mavera: MaveraResource, paid_work: dg.ResourceParam[PaidWork]
+) -> dg.MaterializeResult:
+    """What would be created, changed and spent, with the reason for each. Writes nothing to Mavera."""
+    from activation.approval import approval_status
+    from activation.results import plan_table
+
+    async def make() -> Any:
+        async with open_account(mavera, state.open(), paid_work) as account:
+            made = await _plan(account, lake.open(), paid_work)
+            return made, approval_status(account, made)
+
+    made, status = asyncio.run(make())
+    return stored(
+        lake.open(),
+        "mavera/plan",
+        plan_table(made),
+        MAVERA_TABLES["plan"],
+        read=made.source.versions,
+        metadata={
+            "plan_hash": made.hash,
+            "credits_at_worst": made.credits,
+            "operations": dict(made.counts),
+            "suppressed": len(made.suppressed),
+            "requires_person": list(made.requires_person),
+            "plan": _plan_markdown(made),
+        },
+        checks=(
+            dg.AssetCheckResult(
+                check_name="approved",
+                asset_key=["mavera", "plan"],
+                passed=status.approved,
+                severity=dg.AssetCheckSeverity.WARN,
+                description=status.reason if status.approved else f"{status.reason}: approve {made.hash[:12]}",
+                metadata={"mode": status.mode, "approver": status.approver or "nobody"},
+            ),
+        ),
+    )
+
+
+def _plan_markdown(made: "Plan") -> dg.MarkdownMetadataValue:
+    lines = ["| action | kind | segment | credits | why |", "|---|---|---|---|---|"]
+    lines += [
+        f"| {one.action} | {one.kind.value} | {one.segment_key} | {one.credits} | {one.reason} |"
+        for one in made.operations
+    ]
+    return dg.MetadataValue.md("\n".join(lines))
+
+
+class Approving(dg.Config):
+    """A person's word."""
+
+    plan_hash: str = Field(description="Hash of the plan, whole or at least its first 8 characters.")
+    approver: str = Field(description="Who approves.")
+
+
+@dg.asset(
+    key=["mavera", "approval"],
+    group_name="mavera",
+    kinds={"python"},
+    owners=OWNERS,
+    deps=[["mavera", "plan"]],
+    description="A person's approval of a plan by its hash. Materialise it by hand; then run `activate`.",
+    pool="mavera",
+)
+def approval(
+    config: Approving, state: StateResource, mavera: MaveraResource, paid_work: dg.ResourceParam[PaidWork]
+) -> dg.MaterializeResult:
+    """Record a person's approval."""
+    from activation.approval import approve
+
+    async def record() -> Any:
+        async with open_account(mavera, state.open(), paid_work) as account:
+            return approve(account, config.plan_hash, approver=config.approver)
+
+    status = asyncio.run(record())
+    return dg.MaterializeResult(metadata={"plan_hash": status.plan_hash, "approver": status.approver})
+
+
+@dg.multi_asset(
+    name="carry_out",
+    specs=[
+        table_spec(f"mavera/{name}", MAVERA_TABLES[name], deps=["mavera/plan"], kinds={"mavera"}, skippable=True)
+        for name in _MADE
+    ],
+    check_specs=[
+        *(key_check_spec(f"mavera/{name}") for name in _MADE),
+        dg.AssetCheckSpec(
+            "nothing_waits",
+            asset=["mavera", "outcomes"],
+            description="Every planned row is done or unchanged; none failed or waits for a person.",
+        ),
+    ],
+    op_tags=_NO_RETRIES,
+    pool="mavera",
+)
+def carry_out(
+    context: dg.AssetExecutionContext,
+    lake: LakeResource,
+    state: StateResource,
+    mavera: MaveraResource,
+    paid_work: dg.ResourceParam[PaidWork],
+    progress: dg.ResourceParam[Progress],
+) -> Iterator[dg.MaterializeResult]:
+    """Carry out the plan if it is approved and still fits; each row ends with a reason."""
+    from activation.apply import apply
+
+    async def carry() -> "ApplyReport":
+        async with open_account(mavera, state.open(), paid_work) as account:
+            made = await _plan(account, lake.open(), paid_work)
+            return await apply(account, made, run_id=context.run_id, actor="dagster", progress=progress)
+
+    if paid_work.refusal is not None:
+        raise dg.Failure(paid_work.refusal, allow_retries=False)
+    report = asyncio.run(carry())
+    for name, table in report.tables.items():
+        yield stored(
+            lake.open(),
+            f"mavera/{name}",
+            table,
+            MAVERA_TABLES[name],
+            read={},
+            facts={"plan_hash": report.plan_hash, "run_id": report.run_id},
+            metadata=_figures(report) if name in ("outcomes", "spend") else {},
+            checks=(_waiting(report),) if name == "outcomes" else (),
+        )
+
+
+def _figures(report: "ApplyReport") -> dict[str, Any]:
+    return {
+        "plan_hash": report.plan_hash,
+        "approval": f"{report.approval.mode}: {report.approval.reason}",
+        "endings": dict(report.counts),
+        "credits_counted": report.credits_counted,
+        "credits_settled": report.credits_settled,
+        "alerts": list(report.alerts),
+    }
+
+
+def _waiting(report: "ApplyReport") -> dg.AssetCheckResult:
+    open_rows = {name: count for name, count in report.counts.items() if name not in ("done", "unchanged")}
+    what = ", ".join(f"{count} {name}" for name, count in sorted(open_rows.items()))
+    return dg.AssetCheckResult(
+        check_name="nothing_waits",
+        asset_key=["mavera", "outcomes"],
+        passed=not open_rows and report.approval.approved,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=what or report.approval.reason,
+        metadata={"endings": dict(report.counts)},
+    )
+
+
+MAVERA_ASSETS = (plan, approval, carry_out)

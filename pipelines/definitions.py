@@ -1,0 +1,105 @@
+"""The one assembly of the code location: assets, jobs, schedules and resources for given settings.
+
+Nothing is implemented here and nothing is opened: no file, no socket. `defs` is the only line that acts when the
+module is imported; tests and the command line call `build_definitions` with settings of their own.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+
+from activation.policy import Caps, Policy
+from assets.account import PaidWork
+from assets.mavera import MAVERA_ASSETS
+from assets.segments import SEGMENT_ASSETS
+from assets.stripe import STRIPE_ASSETS
+from pipelines.jobs import JOBS
+from pipelines.schedules import SCHEDULES
+from pipelines.settings import Settings
+from resources.progress import Logged, Progress
+from resources.wiring import (
+    LakeResource,
+    MaveraResource,
+    RatesResource,
+    SegmentChoices,
+    StateResource,
+    StripeResource,
+)
+
+__all__ = ["build_definitions", "defs"]
+
+# Against a stand-in nothing is charged and nothing lags: minutes of waiting for an unclear outcome prove nothing.
+_STAND_IN_WAITS: dict[str, float] = {
+    "deadline_seconds": 20,
+    "mave_deadline_seconds": 20,
+    "settle_seconds": 25,
+    "mave_settle_seconds": 25,
+    "await_results_seconds": 30,
+    "poll_seconds": 0.2,
+}
+# The daily schedule refreshes everything; a table older than a day and a half missed one.
+_FRESH_WITHIN = timedelta(hours=36)
+
+
+def build_definitions(settings: Settings, *, progress: Progress | None = None) -> dg.Definitions:
+    """The whole code location for `settings`; `progress` listens to long work (default: the log)."""
+    definitions = dg.Definitions(
+        assets=[*STRIPE_ASSETS, *SEGMENT_ASSETS, *MAVERA_ASSETS],
+        jobs=JOBS,
+        schedules=SCHEDULES,
+        resources=_resources(settings, progress or Logged()),
+        # One process for a run: parallel work is inside the steps, and a process per step costs seconds each.
+        executor=dg.in_process_executor,
+    )
+    return definitions.permissive_map_resolved_asset_specs(func=_with_freshness, selection=None)
+
+
+def _resources(settings: Settings, progress: Progress) -> dict[str, Any]:
+    return {
+        "stripe": StripeResource(
+            api_key=settings.stripe_key.get_secret_value(),
+            base_url=settings.stripe_base,
+            requests_per_second=settings.stripe_requests_per_second,
+            request_budget=settings.stripe_request_budget,
+            staging=str(settings.home / "staging"),
+        ),
+        "mavera": MaveraResource(
+            api_key=settings.mavera_key.get_secret_value(),
+            base_url=settings.mavera_base,
+            sandbox=settings.mavera_sandbox,
+            workspace=settings.mavera_workspace,
+        ),
+        "lake": LakeResource(uri=settings.lake),
+        "state": StateResource(url=settings.state_url),
+        "rates": RatesResource(source=settings.fx_source),
+        "choices": SegmentChoices(reporting_currency=settings.reporting_currency, engine=settings.segment_engine),
+        "paid_work": paid_work(settings),
+        "progress": progress,
+    }
+
+
+def paid_work(settings: Settings) -> PaidWork:
+    """What the operator allows, from the settings."""
+    waits = _STAND_IN_WAITS if settings.mavera_is_stand_in else {}
+    targets = settings.targets
+    return PaidWork(
+        environment=settings.mode.value,
+        policy=Policy(
+            caps=Caps(per_month=settings.mavera_credit_budget),
+            auto_approve_credits=settings.auto_approve_credits,
+            **waits,
+        ),
+        operator_file=settings.operator_file,
+        refusal=None if targets.may_apply else targets.warning,
+    )
+
+
+def _with_freshness(spec: dg.AssetSpec) -> dg.AssetSpec:
+    """Every table made by the schedule is expected within its period; approvals come when a person gives them."""
+    if spec.key.path == ["mavera", "approval"]:
+        return spec
+    return spec.replace_attributes(freshness_policy=dg.FreshnessPolicy.time_window(fail_window=_FRESH_WITHIN))
+
+
+defs = build_definitions(Settings())
