@@ -23,7 +23,7 @@ from activation.policy import Caps, Kind
 from activation.registry import StoredObject
 from activation.remote import RemoteView, read_remote
 from activation.results import tables_of
-from activation.settling import resolve, resolve_in_time
+from activation.settling import resolve_by, resolve_in_time
 from activation.surfaces import SURFACES, Need, Remote, needs_of, resolved
 from activation.surfaces.personas import remote_persona
 from activation.worker import Ended, Stops, Worker
@@ -91,8 +91,11 @@ async def apply(
         policy_version=account.policy.version,
         approver=approval.approver,
     )
-    for row in account.ledger.recover(run=run):
-        await resolve(account, row, run=run)
+    unknown = account.ledger.recover(run=run)
+    if unknown:
+        view = await read_remote(account.mavera, [row.kind for row in unknown if row.kind in SURFACES])
+        for row in unknown:
+            await resolve_by(account, row, view, run=run)
     carried = _Carrier(account, plan, run=run, progress=progress or Silent(), seed=seed)
     rows = await carried.carry()
     if plan.source.complete:
@@ -188,9 +191,18 @@ class _Carrier:
 
     async def _held(self, operation: Operation) -> Ended:
         """A row that waited when the plan was made: perhaps its window has passed by now."""
-        for row in self._ledger.intents(states=("sent", "unknown")):
-            if (_pointed(row.kind), row.segment_key) == _key(operation) and self._account.policy.await_unknown:
+        mine = [
+            row for row in self._ledger.intents() if (row.kind, row.token) == (operation.kind, operation.token)
+        ]
+        for row in mine:
+            if row.state in ("sent", "unknown") and self._account.policy.await_unknown:
                 await resolve_in_time(self._account, row, run=self._run)
+            now = self._ledger.intent(row.id) or row
+            if now.state == "done":
+                reason = "found after an unclear outcome"
+                return Ended(operation=operation, ending="done", reason=reason, remote_id=now.remote_id)
+            if now.state == "failed" and now.code == "resend":
+                return _skipped(operation, now.reason or "", code="resend")
         return Ended(operation=operation, ending="held", reason=operation.reason, next_action="see the held rows")
 
     async def _create(self, worker: Worker, operation: Operation, view: RemoteView) -> Ended:

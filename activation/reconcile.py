@@ -5,18 +5,17 @@ object is a change of our ledger alone.
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from activation.account import Account
-from activation.ledger import Run
+from activation.ledger import Intent, Run
 from activation.policy import Kind
 from activation.remote import read_remote
-from activation.settling import resolve, resolve_in_time
+from activation.settling import resolve_by
 from activation.surfaces import SURFACES
 
 __all__ = ["Orphan", "ReconcileReport", "reconcile"]
-
-_AT_ONCE = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,16 +55,11 @@ async def reconcile(account: Account, *, run_id: str, actor: str, wait: bool = F
     run = Run(run_id=run_id, actor=actor, plan_hash="", policy_version=account.policy.version)
     ledger.recover(run=run)
     rows = ledger.intents(states=("sent", "unknown"))
-    slots = asyncio.Semaphore(_AT_ONCE)
-
-    async def one(index: int) -> str:
-        if wait:
-            return await resolve_in_time(account, rows[index], run=run)
-        async with slots:
-            return await resolve(account, rows[index], run=run)
-
-    found = await asyncio.gather(*(one(index) for index in range(len(rows))))
-    view = await read_remote(account.mavera, [kind for kind in SURFACES if kind is not Kind.CASE_STUDY])
+    if wait:
+        await _until_settled(account, rows)
+        ledger.recover(run=run)
+    view = await read_remote(account.mavera, SURFACES)
+    found = [await resolve_by(account, row, view, run=run) for row in ledger.intents(states=("sent", "unknown"))]
     ours = {one.token for one in ledger.objects()} | {row.token for row in ledger.intents()}
     orphans = tuple(
         Orphan(kind=kind, remote_id=remote.id, label=remote.label)
@@ -83,6 +77,11 @@ async def reconcile(account: Account, *, run_id: str, actor: str, wait: bool = F
         unread=tuple(f"{kind}: {error}" for kind, error in view.errors.items()),
         drift=_drift(account, None if view.usage is None else view.usage.used),
     )
+
+
+async def _until_settled(account: Account, rows: Sequence[Intent]) -> None:
+    last = max((row.settle_at for row in rows if row.settle_at is not None), default=account.clock())
+    await asyncio.sleep(max(0.0, (last - account.clock()).total_seconds()))
 
 
 def _drift(account: Account, used: int | None) -> int | None:

@@ -7,6 +7,7 @@ error: it is never taken for an empty one. Not here: what follows from it.
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from activation.policy import Kind
 from activation.surfaces import SURFACES, Remote
@@ -28,11 +29,24 @@ class RemoteView:
 
     def by_token(self, kind: Kind, token: str) -> list[Remote]:
         """Objects of a kind that carry a token; only for kinds whose list was read."""
-        return [remote for remote in self.lists.get(kind, []) if token in remote.tokens]
+        return self._by_token.get((kind, token), [])
 
     def by_id(self, kind: Kind, remote_id: str) -> Remote | None:
         """The object with an id, if the list holds it."""
-        return next((remote for remote in self.lists.get(kind, []) if remote.id == remote_id), None)
+        return self._by_id.get((kind, remote_id))
+
+    @cached_property
+    def _by_token(self) -> dict[tuple[Kind, str], list[Remote]]:
+        found: dict[tuple[Kind, str], list[Remote]] = {}
+        for kind, remotes in self.lists.items():
+            for remote in remotes:
+                for token in remote.tokens:
+                    found.setdefault((kind, token), []).append(remote)
+        return found
+
+    @cached_property
+    def _by_id(self) -> dict[tuple[Kind, str], Remote]:
+        return {(kind, remote.id): remote for kind, remotes in self.lists.items() for remote in remotes}
 
 
 async def read_remote(mavera: MaveraApi, kinds: Iterable[Kind], *, apps: bool = False) -> RemoteView:

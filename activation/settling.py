@@ -14,11 +14,21 @@ from activation.canonical import digest
 from activation.ledger import Intent, Run
 from activation.policy import Kind
 from activation.registry import StoredObject
+from activation.remote import RemoteView
 from activation.surfaces import SURFACES, Answer, Remote
 from activation.surfaces.personas import remote_persona
 from resources.mavera import MaveraError, Persona
 
-__all__ = ["Resolution", "answer_hash", "has_handle", "made_by", "resolve", "resolve_in_time", "updated"]
+__all__ = [
+    "Resolution",
+    "answer_hash",
+    "has_handle",
+    "made_by",
+    "resolve",
+    "resolve_in_time",
+    "resolve_with",
+    "updated",
+]
 
 Resolution = Literal["adopted", "held", "resend", "waits"]
 _EARLY_SHARE = 0.3
@@ -90,16 +100,30 @@ async def resolve(account: Account, row: Intent, *, run: Run) -> Resolution:
         return "adopted" if row.state == "done" else "held"
     if row.kind is Kind.PERSONA_UPDATE:
         return await _resolve_update(account, row, run=run)
-    surface = SURFACES[row.kind]
-    if not surface.has_handle:
+    if not has_handle(row.kind):
         return _hold(account, row, run, "no_handle", "sent without an answer, and it cannot be looked up")
     try:
-        found = await surface.found(account.mavera, row.token)
-        answer = found[0].answer if len(found) == 1 else None
-        if answer is not None and answer.status == "pending":
-            answer = await surface.refreshed(account.mavera, answer.id) or answer
+        found = await SURFACES[row.kind].found(account.mavera, row.token)
     except MaveraError:
         return "waits"
+    return await resolve_with(account, row, found, run=run)
+
+
+async def resolve_by(account: Account, row: Intent, view: RemoteView, *, run: Run) -> Resolution:
+    """Look in lists that were read after the row's window: ten thousand rows cost no more reads than one."""
+    if row.state == "unknown" and row.kind in view.lists:
+        return await resolve_with(account, row, view.by_token(row.kind, row.token), run=run)
+    return await resolve(account, row, run=run)
+
+
+async def resolve_with(account: Account, row: Intent, found: list[Remote], *, run: Run) -> Resolution:
+    """Decide by a look-up that was made already: the objects that carry the row's token."""
+    answer = found[0].answer if len(found) == 1 else None
+    if answer is not None and answer.status == "pending":
+        try:
+            answer = await SURFACES[row.kind].refreshed(account.mavera, answer.id) or answer
+        except MaveraError:
+            return "waits"
     if answer is not None:
         # A refusal over a taken name charged nothing; what made the object was charged to its own attempt.
         charged = 0 if row.code == "name_taken" else answer.charged
