@@ -1,0 +1,329 @@
+"""Where customers are, and what each market pays, how and how well.
+
+Here: the country of a customer by precedence of evidence, how sure it is, and the markets by country and currency.
+Not here: tax (this is a market of language and price, so a billing address goes before a parcel's destination).
+A currency never stands for a country. Precedence and sources: https://docs.stripe.com/tax/customer-locations, bent
+to markets; two independent pieces of evidence are what EU VAT asks for (Regulation 282/2011, art. 24f).
+"""
+
+import json
+from collections import defaultdict
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import narwhals as nw
+import pyarrow as pa
+
+from segments.disputed import NOT_DISPUTES
+from segments.frames import beside, frames, rows, settled, to_table
+from segments.rates import Rates, converted
+from segments.regions import ALIASES, UNKNOWN, regions
+from segments.tables import SEGMENT_TABLES
+from segments.thresholds import MarketThresholds
+
+__all__ = ["EVIDENCE", "NO_CURRENCY", "customer_markets", "markets"]
+
+NO_CURRENCY: Final = "none"
+"""Currency of customers who never paid and have none set."""
+
+EVIDENCE: Final = (
+    ("tax_location", "address"),
+    ("billing_address", "address"),
+    ("charge_billing", "payment"),
+    ("method_billing", "payment"),
+    ("shipping", "shipping"),
+    ("tax_id", "tax_id"),
+    ("card", "card"),
+    ("tax_ip", "ip"),
+)
+"""Evidence in order of precedence, and the source that it goes back to; agreement counts sources, not evidence.
+
+Stripe Tax says what its location rests on, so it counts with that source.
+"""
+
+_TAX_SOURCES: Final = {
+    "billing_address": "address",
+    "shipping_destination": "shipping",
+    "payment_method": "payment",
+}
+_WEAK: Final = ("card", "tax_ip")
+
+
+def customer_markets(customers: Any, charges: Any, payment_methods: Any) -> pa.Table:
+    """The table `customer_markets`. Lazy on every engine.
+
+    Confidence: `high` when two independent sources name the country, `low` when a card's issuer or an IP address
+    alone does, `medium` otherwise, `none` when nothing does. Codes that are no country count as no evidence.
+    """
+    sources = frames(customers=customers, charges=charges, payment_methods=payment_methods)
+    evidence = _evidence(sources)
+    column = nw.col
+    country = nw.coalesce(*(column(name) for name, _ in EVIDENCE))
+    found = evidence.with_columns(country=country).with_columns(
+        source=nw.coalesce(*(nw.when(~column(name).is_null()).then(nw.lit(name)) for name, _ in EVIDENCE)),
+        agreement=_agreement(),
+    )
+    table = pa.table({"country": list(regions()), "region": list(regions().values())})
+    weak = column("source").is_in(list(_WEAK))
+    placed = found.join(beside(found, table), on="country", how="left").select(
+        "customer",
+        "agreement",
+        country=column("country").fill_null(UNKNOWN),
+        region=column("region").fill_null(UNKNOWN),
+        currency=column("currency").fill_null(NO_CURRENCY),
+        source=column("source").fill_null("none"),
+        confidence=nw.when(column("country").is_null())
+        .then(nw.lit("none"))
+        .when(column("agreement") >= 2)
+        .then(nw.lit("high"))
+        .when(weak)
+        .then(nw.lit("low"))
+        .otherwise(nw.lit("medium")),
+    )
+    return to_table(placed, SEGMENT_TABLES["customer_markets"])
+
+
+def _evidence(sources: dict[str, nw.LazyFrame[Any]]) -> nw.LazyFrame[Any]:
+    """One column of valid country codes for each kind of evidence."""
+    column = nw.col
+    paid = sources["charges"].filter(column("paid").fill_null(False), ~column("customer").is_null())
+    order = ["created", "id"]
+    billing = _last(paid.filter(~column("billing_country").is_null()), "billing_country", order)
+    card = _last(paid.filter(~column("card_country").is_null()), "card_country", order)
+    currency = _last(
+        sources["charges"].filter(~column("customer").is_null() & ~column("currency").is_null()), "currency", order
+    ).rename({"currency": "charge_currency"})
+    methods = sources["payment_methods"].select("id", method_billing="billing_country", method_card="card_country")
+    people = sources["customers"].filter(~column("id").is_null())
+    joined = (
+        people.join(methods, left_on="default_payment_method", right_on="id", how="left")
+        .join(billing, left_on="id", right_on="customer", how="left")
+        .join(card, left_on="id", right_on="customer", how="left")
+        .join(currency, left_on="id", right_on="customer", how="left")
+    )
+    by_ip = column("tax_country_source") == "ip_address"
+    return joined.select(
+        nw.coalesce(column("currency"), column("charge_currency")).alias("currency"),
+        column("id").alias("customer"),
+        column("tax_country_source").alias("tax_source"),
+        _country(nw.when(~by_ip.fill_null(False)).then(column("tax_country"))).alias("tax_location"),
+        _country(column("country")).alias("billing_address"),
+        _country(column("billing_country")).alias("charge_billing"),
+        _country(column("method_billing")).alias("method_billing"),
+        _country(column("shipping_country")).alias("shipping"),
+        _country(column("tax_id_country")).alias("tax_id"),
+        _country(nw.coalesce(column("card_country"), column("method_card"))).alias("card"),
+        _country(nw.when(by_ip).then(column("tax_country"))).alias("tax_ip"),
+    )
+
+
+def _last(charges: nw.LazyFrame[Any], name: str, order: list[str]) -> nw.LazyFrame[Any]:
+    """The value of each customer's latest charge."""
+    return charges.group_by("customer").agg(nw.col(name).last(order_by=order))
+
+
+def _country(code: nw.Expr) -> nw.Expr:
+    """A valid country code in its usual spelling, or null."""
+    upper = code.str.strip_chars().str.to_uppercase()
+    known = upper.replace_strict(list(ALIASES), list(ALIASES.values()), default=upper, return_dtype=nw.String)
+    return nw.when(known.is_in(list(regions()))).then(known)
+
+
+def _agreement() -> nw.Expr:
+    """How many independent sources name the country that won."""
+    column = nw.col
+    names: dict[str, list[nw.Expr]] = defaultdict(list)
+    for name, source in EVIDENCE:
+        if name != "tax_location":
+            names[source].append((column(name) == column("country")).fill_null(False))
+    tax = (column("tax_location") == column("country")).fill_null(False)
+    stated = column("tax_source").fill_null("")
+    for tax_source, source in _TAX_SOURCES.items():
+        names[source].append(tax & (stated == tax_source))
+    names["tax"] = [tax & ~stated.is_in(list(_TAX_SOURCES))]
+    return nw.sum_horizontal(
+        *(nw.any_horizontal(*tests, ignore_nulls=True).cast(nw.Int64) for tests in names.values())
+    )
+
+
+def markets(
+    charges: Any,
+    disputes: Any,
+    customer_markets: Any,
+    *,
+    rates: Rates,
+    reporting_currency: str,
+    as_of: datetime,
+    thresholds: MarketThresholds | None = None,
+) -> pa.Table:
+    """The table `markets`: a row for each country and currency.
+
+    Payments are those of the window before `as_of`. A charge belongs to its customer's country; one without a
+    known customer to the country of its own billing details or card. Customers are counted in their own currency,
+    so that each counts once. The reductions are lazy; shares and the reporting currency are added in Python to the
+    few rows that remain.
+    """
+    window = (thresholds or MarketThresholds()).window_days
+    sources = frames(charges=charges, disputes=disputes, customer_markets=customer_markets)
+    column = nw.col
+    now = int(as_of.timestamp())
+    since = int((as_of - timedelta(days=window)).timestamp())
+    people = sources["customer_markets"]
+    recent = sources["charges"].filter(
+        column("created") > since, column("created") <= now, ~column("currency").is_null()
+    )
+    placed = _placed(recent, people)
+    disputed = (
+        sources["disputes"]
+        .filter(~column("status").fill_null("").is_in(list(NOT_DISPUTES)), ~column("charge").is_null())
+        .select("charge")
+        .unique()
+    ).with_columns(disputed=nw.lit(1))
+    paid = placed.filter(column("paid")).join(disputed, left_on="id", right_on="charge", how="left")
+    parts = [
+        _customers(people),
+        _attempts(placed),
+        _paid(paid),
+        _largest(paid),
+    ]
+    found: dict[tuple[str, str], dict[str, Any]] = defaultdict(dict)
+    for part in parts:
+        for row in rows(part).to_pylist():
+            found[row["country"], row["currency"]].update(row)
+    mixes = _mixes(paid)
+    known = regions()
+    output = []
+    for (country, currency), row in found.items():
+        minor = row.get("paid_minor", 0)
+        members = row.get("customers", 0)
+        by_method, by_brand = mixes.get((country, currency), ({}, {}))
+        output.append(
+            {
+                "country": country,
+                "region": known.get(country, UNKNOWN),
+                "currency": currency,
+                "customers": members,
+                "paying_customers": row.get("paying_customers", 0),
+                "paid_charges": row.get("paid_charges", 0),
+                "paid_minor": minor,
+                "paid_reporting_minor": 0
+                if minor == 0
+                else converted(minor, currency, rates=rates, reporting_currency=reporting_currency),
+                "reporting_currency": reporting_currency,
+                "success_rate": _share(row.get("succeeded", 0), row.get("attempted", 0)),
+                "dispute_rate": _share(row.get("disputed_charges", 0), row.get("paid_charges", 0)),
+                "method_mix": _mix(by_method),
+                "card_mix": _mix(by_brand),
+                "largest_paid_minor": row.get("largest_paid_minor"),
+                "second_paid_minor": row.get("second_paid_minor"),
+                "high_confidence_share": _share(row.get("sure", 0), members),
+                "low_confidence_share": _share(row.get("unsure", 0), members),
+                "as_of": as_of,
+            }
+        )
+    schema = SEGMENT_TABLES["markets"]
+    return to_table(pa.Table.from_pylist(output, schema=schema), schema)
+
+
+def _placed(charges: nw.LazyFrame[Any], people: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+    """Charges with their country."""
+    column = nw.col
+    joined = charges.join(
+        people.select("customer", customer_country="country"), on="customer", how="left"
+    ).with_columns(own=nw.coalesce(_country(column("billing_country")), _country(column("card_country"))))
+    return joined.select(
+        "id",
+        "customer",
+        "currency",
+        "method_type",
+        "card_brand",
+        country=nw.coalesce(column("customer_country"), column("own")).fill_null(UNKNOWN),
+        paid=column("paid").fill_null(False),
+        pending=(column("status") == "pending").fill_null(False),
+        payment=nw.coalesce(column("invoice"), column("payment_intent"), column("id")),
+        kept=nw.coalesce(column("amount_captured"), column("amount")).fill_null(0)
+        - column("amount_refunded").fill_null(0),
+    )
+
+
+_MARKET: Final = ("country", "currency")
+
+
+def _customers(people: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+    confidence = nw.col("confidence")
+    flagged = people.with_columns(
+        sure=(confidence == "high").cast(nw.Int64), unsure=(confidence == "low").cast(nw.Int64)
+    )
+    return flagged.group_by(*_MARKET).agg(
+        nw.len().alias("customers"), nw.col("sure").sum(), nw.col("unsure").sum()
+    )
+
+
+def _attempts(charges: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+    """Payments tried and paid: all charges of one invoice are one payment, so retries count once."""
+    column = nw.col
+    payments = (
+        charges.filter(~column("pending"))
+        .with_columns(succeeded=column("paid").cast(nw.Int64))
+        .group_by(*_MARKET, "payment")
+        .agg(column("succeeded").max())
+    )
+    return payments.group_by(*_MARKET).agg(nw.len().alias("attempted"), column("succeeded").sum())
+
+
+def _paid(paid: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+    column = nw.col
+    by_customer = (
+        paid.with_columns(disputed=column("disputed").fill_null(0))
+        .group_by(*_MARKET, "customer")
+        .agg(nw.len().alias("charges"), column("kept").sum(), column("disputed").sum())
+        .with_columns(known=(~column("customer").is_null()).cast(nw.Int64))
+    )
+    return by_customer.group_by(*_MARKET).agg(
+        column("charges").sum().alias("paid_charges"),
+        column("kept").sum().alias("paid_minor"),
+        column("disputed").sum().alias("disputed_charges"),
+        column("known").sum().alias("paying_customers"),
+    )
+
+
+def _largest(paid: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+    """What the two customers of a market paid who paid most; charges without a customer count as one."""
+    column = nw.col
+    ranked = settled(paid.group_by(*_MARKET, "customer").agg(column("kept").sum())).with_columns(
+        place=column("kept").rank("ordinal", descending=True).over(*_MARKET)
+    )
+    two = ranked.filter(column("place") <= 2).with_columns(
+        first=nw.when(column("place") == 1).then(column("kept")),
+        second=nw.when(column("place") == 2).then(column("kept")),
+    )
+    return two.group_by(*_MARKET).agg(
+        column("first").max().alias("largest_paid_minor"), column("second").max().alias("second_paid_minor")
+    )
+
+
+def _mixes(paid: nw.LazyFrame[Any]) -> dict[tuple[str, str], tuple[dict[str, int], dict[str, int]]]:
+    """Paid charges of each market by method and by card brand."""
+    counted = rows(paid.group_by(*_MARKET, "method_type", "card_brand").agg(nw.len().alias("charges")))
+    found: dict[tuple[str, str], tuple[dict[str, int], dict[str, int]]] = {}
+    for row in counted.to_pylist():
+        methods, brands = found.setdefault((row["country"], row["currency"]), ({}, {}))
+        method = row["method_type"] or UNKNOWN
+        methods[method] = methods.get(method, 0) + row["charges"]
+        if method == "card":
+            brand = row["card_brand"] or UNKNOWN
+            brands[brand] = brands.get(brand, 0) + row["charges"]
+    return found
+
+
+def _mix(counts: dict[str, int]) -> str | None:
+    """Shares to four decimals as JSON, the largest first."""
+    total = sum(counts.values())
+    if not total:
+        return None
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return json.dumps({name: round(count / total, 4) for name, count in ordered})
+
+
+def _share(part: int, of: int) -> float | None:
+    return part / of if of else None
