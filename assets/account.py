@@ -17,6 +17,7 @@ from resources.wiring import MaveraResource
 
 if TYPE_CHECKING:
     from activation.account import Account
+    from activation.operator import Operator
     from resources.state import State
 
 __all__ = ["PaidWork", "open_account"]
@@ -32,6 +33,12 @@ class PaidWork:
     callback_url: str | None = None
     refusal: str | None = None
 
+    def operator(self) -> "Operator":
+        """What the operator's file says now. Raises: OperatorFileError."""
+        from activation.operator import read_operator_file
+
+        return read_operator_file(self.operator_file)
+
 
 @asynccontextmanager
 async def open_account(mavera: MaveraResource, state: "State", work: PaidWork) -> "AsyncIterator[Account]":
@@ -43,6 +50,8 @@ async def open_account(mavera: MaveraResource, state: "State", work: PaidWork) -
     def now() -> datetime:
         return datetime.now(UTC)
 
+    consent = work.operator().case_studies.anonymised
+    policy = work.policy.model_copy(update={"case_studies_consented": consent})
     window = RateWindow(state, api_key=SecretStr(mavera.api_key), clock=now)
     identity = Identity(
         environment=work.environment,
@@ -50,4 +59,4 @@ async def open_account(mavera: MaveraResource, state: "State", work: PaidWork) -
         workspace=mavera.workspace or "default",
     )
     async with mavera.open(throttle=window) as api:
-        yield Account(state=state, mavera=api, window=window, identity=identity, policy=work.policy, clock=now)
+        yield Account(state=state, mavera=api, window=window, identity=identity, policy=policy, clock=now)

@@ -35,7 +35,7 @@ _NO_RETRIES: Final = {"dagster/max_retries": "0", "dagster/retry_on_asset_or_op_
 async def _plan(account: "Account", lake: "Lake", work: PaidWork) -> "Plan":
     """The plan for the cells that are released now. Sends GETs only."""
     from activation.briefs import Suppressed
-    from activation.operator import briefs_of, read_operator_file
+    from activation.operator import briefs_of
     from activation.plan import build_plan
     from activation.plan_model import Source
 
@@ -43,7 +43,7 @@ async def _plan(account: "Account", lake: "Lake", work: PaidWork) -> "Plan":
     rows = lake.read(_CELLS, version=version).to_pylist()
     customers = lake.row_count("segments/mrr_tiers")
     released = [{"segment_key": row["segment_key"], **json.loads(row["fields"])} for row in rows if row["fields"]]
-    briefs, silent = briefs_of(released, read_operator_file(work.operator_file))
+    briefs, silent = briefs_of(released, work.operator())
     hidden = [
         Suppressed(segment_key=row["segment_key"], reason=row["reason"], merged_into=row["merged_into"])
         for row in rows

@@ -133,4 +133,109 @@ def mrr_tiers(lake: LakeResource, state: StateResource, choices: SegmentChoices)
     )
 
 
-SEGMENT_ASSETS = (fx_rates, subscription_mrr, mrr_tiers)
+@_segment(
+    "customer_mrr_months",
+    "stripe/invoice_lines",
+    "stripe/invoices",
+    "stripe/subscription_items",
+    "stripe/prices",
+)
+def customer_mrr_months(lake: LakeResource, state: StateResource, choices: SegmentChoices) -> dg.MaterializeResult:
+    """MRR by customer and month, from what invoices charged for."""
+    from segments.mrr_months import customer_mrr_months as months
+
+    sources = Sources(lake.open(), state.open(), engine=choices.engine)
+    table = months(
+        sources("stripe/invoice_lines"),
+        sources("stripe/invoices"),
+        subscription_items=sources("stripe/subscription_items"),
+        prices=sources("stripe/prices"),
+        as_of=sources.position.as_of,
+    )
+    return _stored(lake.open(), sources, "customer_mrr_months", table)
+
+
+@_segment(
+    "churn_risk",
+    "stripe/subscriptions",
+    "segments/mrr_tiers",
+    "stripe/invoices",
+    "stripe/charges",
+    "stripe/payment_methods",
+    "stripe/customers",
+    "stripe/disputes",
+    "segments/customer_mrr_months",
+)
+def churn_risk(lake: LakeResource, state: StateResource, choices: SegmentChoices) -> dg.MaterializeResult:
+    """State, kind and score of each customer, with the signals that fired."""
+    from segments.churn import churn_risk as risk
+
+    sources = Sources(lake.open(), state.open(), engine=choices.engine)
+    table = risk(
+        sources("stripe/subscriptions"),
+        sources("segments/mrr_tiers"),
+        sources("stripe/invoices"),
+        sources("stripe/charges"),
+        sources("stripe/payment_methods"),
+        sources("stripe/customers"),
+        sources("stripe/disputes"),
+        customer_mrr_months=sources("segments/customer_mrr_months"),
+        previous=sources.before("segments/churn_risk")[0],
+        reporting_currency=choices.reporting_currency,
+        as_of=sources.position.as_of,
+    )
+    return _stored(lake.open(), sources, "churn_risk", table, chart=bar_chart(counted(table, "state")))
+
+
+@_segment("customer_markets", "stripe/customers", "stripe/charges", "stripe/payment_methods")
+def customer_markets(lake: LakeResource, state: StateResource, choices: SegmentChoices) -> dg.MaterializeResult:
+    """The country of each customer, its evidence and its confidence."""
+    from segments.markets import customer_markets as places
+
+    sources = Sources(lake.open(), state.open(), engine=choices.engine)
+    table = places(sources("stripe/customers"), sources("stripe/charges"), sources("stripe/payment_methods"))
+    return _stored(lake.open(), sources, "customer_markets", table, chart=bar_chart(counted(table, "confidence")))
+
+
+@_segment("markets", "stripe/charges", "stripe/disputes", "segments/customer_markets", "segments/fx_rates")
+def markets(lake: LakeResource, state: StateResource, choices: SegmentChoices) -> dg.MaterializeResult:
+    """Markets by country and currency over the last year."""
+    from segments.markets import markets as by_country
+
+    sources = Sources(lake.open(), state.open(), engine=choices.engine)
+    table = by_country(
+        sources("stripe/charges"),
+        sources("stripe/disputes"),
+        sources("segments/customer_markets"),
+        rates=_rates(sources, choices.reporting_currency),
+        reporting_currency=choices.reporting_currency,
+        as_of=sources.position.as_of,
+    )
+    return _stored(lake.open(), sources, "markets", table)
+
+
+@_segment("disputes_by_reason", "stripe/disputes", "stripe/charges", "stripe/invoice_lines")
+def disputes_by_reason(lake: LakeResource, state: StateResource, choices: SegmentChoices) -> dg.MaterializeResult:
+    """Disputes by reason, product, month and currency."""
+    from segments.disputes import disputes_by_reason as disputes
+
+    sources = Sources(lake.open(), state.open(), engine=choices.engine)
+    table = disputes(
+        sources("stripe/disputes"),
+        sources("stripe/charges"),
+        sources("stripe/invoice_lines"),
+        as_of=sources.position.as_of,
+    )
+    return _stored(lake.open(), sources, "disputes_by_reason", table)
+
+
+SEGMENT_ASSETS = (
+    fx_rates,
+    subscription_mrr,
+    mrr_tiers,
+    customer_mrr_months,
+    churn_risk,
+    customer_markets,
+    markets,
+    disputes_by_reason,
+)

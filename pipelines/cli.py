@@ -9,13 +9,14 @@ import getpass
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from pipelines.answer import Answer, Exit, give
+from pipelines.answer import Exit, give
 from pipelines.settings import SANDBOX_MAVERA_PORT, SANDBOX_STRIPE_PORT, Settings
 
 __all__ = ["app", "main"]
@@ -31,6 +32,7 @@ held_app = typer.Typer(help="What waits for a person, and the decisions about it
 app.add_typer(held_app, name="held")
 
 _err = Console(stderr=True)
+HeldKey = Annotated[str, typer.Argument(help="Key of the row, as `held` lists it.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, everything else on stderr.")]
 
 
@@ -155,16 +157,60 @@ def held(context: typer.Context, as_json: Json = False) -> None:
         give(answer, as_json=as_json)
 
 
+@held_app.command("adopt")
+def held_adopt(
+    key: HeldKey, mavera_id: Annotated[str, typer.Argument(help="Id of the object at Mavera.")]
+) -> None:
+    """Take an object at Mavera as what the row made."""
+    _decide(key, "adopt", remote_id=mavera_id)
+
+
+@held_app.command("release")
+def held_release(key: HeldKey) -> None:
+    """Say that nothing was made: the credits are given back and the next approved plan makes it anew."""
+    _decide(key, "release")
+
+
+@held_app.command("retry")
+def held_retry(key: HeldKey) -> None:
+    """Let the row be sent once more; both attempts stay counted."""
+    _decide(key, "resend")
+
+
+def _decide(key: str, decision: Literal["adopt", "release", "resend"], *, remote_id: str | None = None) -> None:
+    from pipelines.tasks import decide_held
+
+    with _session() as ready:
+        answer = decide_held(ready, key, decision, by=getpass.getuser(), remote_id=remote_id)
+    give(answer, as_json=False)
+
+
 @app.command()
 def sandbox(
     stripe_port: Annotated[int, typer.Option(help="Port of the pretend Stripe.")] = SANDBOX_STRIPE_PORT,
     mavera_port: Annotated[int, typer.Option(help="Port of the pretend Mavera.")] = SANDBOX_MAVERA_PORT,
+    customers: Annotated[int | None, typer.Option(help="Size of the simulated business.")] = None,
+    dataset: Annotated[Path | None, typer.Option(help="Folder of objects to serve instead.")] = None,
+    histories: Annotated[Path | None, typer.Option(help="CSV of subscription histories to serve instead.")] = None,
 ) -> None:
     """Serve a pretend Stripe and a pretend Mavera on this machine until interrupted."""
+    from pipelines.sandboxes import serve_sandbox
+
+    serve_sandbox(
+        Settings(),
+        stripe_port=stripe_port,
+        mavera_port=mavera_port,
+        customers=customers,
+        dataset=dataset,
+        histories=histories,
+        note=_note,
+    )
 
 
 @app.command()
-def ui(
-    port: Annotated[int, typer.Option(help="Port of the Dagster UI on this machine.")] = 3000,
-) -> None:
+def ui(port: Annotated[int, typer.Option(help="Port of the Dagster UI on this machine.")] = 3000) -> None:
     """Open the Dagster UI on the graph, with a sandbox for each side that has no key."""
+    from pipelines.ui import serve_ui
+
+    with _session() as ready:
+        sys.exit(serve_ui(ready, port=port, note=_note))

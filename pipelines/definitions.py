@@ -27,7 +27,7 @@ from resources.wiring import (
     StripeResource,
 )
 
-__all__ = ["build_definitions", "defs"]
+__all__ = ["build_definitions", "defs", "resources_of"]
 
 # Against a stand-in nothing is charged and nothing lags: minutes of waiting for an unclear outcome prove nothing.
 _STAND_IN_WAITS: dict[str, float] = {
@@ -48,19 +48,20 @@ def build_definitions(settings: Settings, *, progress: Progress | None = None) -
         assets=[*STRIPE_ASSETS, *SEGMENT_ASSETS, *MAVERA_ASSETS],
         jobs=JOBS,
         schedules=SCHEDULES,
-        resources=_resources(settings, progress or Logged()),
+        resources=resources_of(settings, progress or Logged()),
         # One process for a run: parallel work is inside the steps, and a process per step costs seconds each.
         executor=dg.in_process_executor,
     )
     return definitions.permissive_map_resolved_asset_specs(func=_with_freshness, selection=None)
 
 
-def _resources(settings: Settings, progress: Progress) -> dict[str, Any]:
+def resources_of(settings: Settings, progress: Progress) -> dict[str, Any]:
+    """The doors and choices by the names that assets ask for."""
     return {
         "stripe": StripeResource(
             api_key=settings.stripe_key.get_secret_value(),
             base_url=settings.stripe_base,
-            requests_per_second=settings.stripe_requests_per_second,
+            requests_per_second=settings.account_requests_per_second,
             request_budget=settings.stripe_request_budget,
             staging=str(settings.home / "staging"),
         ),
@@ -74,12 +75,12 @@ def _resources(settings: Settings, progress: Progress) -> dict[str, Any]:
         "state": StateResource(url=settings.state_url),
         "rates": RatesResource(source=settings.fx_source),
         "choices": SegmentChoices(reporting_currency=settings.reporting_currency, engine=settings.segment_engine),
-        "paid_work": paid_work(settings),
+        "paid_work": _paid_work(settings),
         "progress": progress,
     }
 
 
-def paid_work(settings: Settings) -> PaidWork:
+def _paid_work(settings: Settings) -> PaidWork:
     """What the operator allows, from the settings."""
     waits = _STAND_IN_WAITS if settings.mavera_is_stand_in else {}
     targets = settings.targets
@@ -90,7 +91,7 @@ def paid_work(settings: Settings) -> PaidWork:
             auto_approve_credits=settings.auto_approve_credits,
             **waits,
         ),
-        operator_file=settings.operator_file,
+        operator_file=settings.operator_path,
         refusal=None if targets.may_apply else targets.warning,
     )
 

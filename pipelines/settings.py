@@ -32,6 +32,8 @@ SANDBOX_MAVERA_PORT = 8790
 # Stand-ins accept any key of the right form; these two say in every log what they are.
 _SANDBOX_STRIPE_KEY = "rk_test_sandbox"
 _SANDBOX_MAVERA_KEY = "mvra_test_sandbox"
+_EXAMPLE = Path(__file__).parent.parent / "operator.example.toml"
+_LIVE_REQUESTS_PER_SECOND = 100.0
 # The sandbox business of `make run` is planned, paid and approved within this many pretend credits.
 _SANDBOX_CREDITS = 10_000
 
@@ -116,9 +118,12 @@ class Settings(BaseSettings):
     segment_engine: Literal["pandas", "duckdb"] = Field(
         "pandas", description="What runs the segment functions: `duckdb` for more rows than memory holds."
     )
-    operator_file: Path = Field(
-        Path("operator.toml"),
-        description="What only an operator may say: product names for briefs, tone, product copy, consent.",
+    operator_file: Path | None = Field(
+        None,
+        description=(
+            "What only an operator may say: product names for briefs, tone, product copy, consent. Default: "
+            "`operator.toml`; the sandbox business uses `operator.example.toml`."
+        ),
     )
     sandbox_customers: int = Field(1_500, gt=0, description="Size of the simulated business.")
     sandbox_seed: int = Field(7, description="Seed of the simulated business.")
@@ -206,6 +211,11 @@ class Settings(BaseSettings):
         return self.mavera_api_base or (sandbox if self.mavera_is_sandbox else MAVERA_BASE)
 
     @property
+    def account_requests_per_second(self) -> float | None:
+        """The account's limit; None leaves it to the kind of key. The sandbox bears what a live account does."""
+        return self.stripe_requests_per_second or (_LIVE_REQUESTS_PER_SECOND if self.stripe_is_sandbox else None)
+
+    @property
     def mavera_is_stand_in(self) -> bool:
         """Mavera's address is on loopback: nothing real is paid."""
         return _is_loopback(self.mavera_base)
@@ -232,6 +242,16 @@ class Settings(BaseSettings):
     def home(self) -> Path:
         """Folder of this mode's local data."""
         return self.data_dir.absolute() / self.mode.value
+
+    @property
+    def operator_path(self) -> Path:
+        """The operator's file; the example speaks for the sandbox business and for no other."""
+        return self.operator_file or (_EXAMPLE if self.stripe_is_sandbox else Path("operator.toml"))
+
+    @property
+    def sandbox_home(self) -> Path:
+        """Folder in which the sandbox keeps its account between runs."""
+        return self.data_dir.absolute() / "sandbox" / "accounts"
 
     @property
     def dagster_home(self) -> Path:

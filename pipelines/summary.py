@@ -16,6 +16,7 @@ from rich.table import Table
 from resources.lake import Lake
 from segments.money import format_minor
 
+_OPEN_ENDS = ("held", "skipped", "failed")
 _LineT = TypeVar("_LineT", bound=BaseModel)
 
 __all__ = ["Summary", "render", "summarise"]
@@ -58,13 +59,13 @@ class DisputeLine(BaseModel):
 
 
 class ActionLine(BaseModel):
-    """Planned operations of a surface by outcome, with credits."""
+    """Planned operations of a kind by how they ended, with their worst price."""
 
-    surface: str
-    operation: str
-    status: str
+    kind: str
+    action: str
+    ending: str
     count: int
-    credits: int
+    credits_at_worst: int
 
 
 class Summary(BaseModel):
@@ -80,11 +81,12 @@ class Summary(BaseModel):
     disputes: list[DisputeLine]
     actions: list[ActionLine]
     credits_charged: int
-    credits_held: int
+    waiting: int
+    failed: int
     lake: str
 
 
-def summarise(lake: Lake, *, reporting_currency: str, top: int = 8) -> Summary:
+def summarise(lake: Lake, *, reporting_currency: str, run_id: str, top: int = 8) -> Summary:
     """Read the page from the tables. Raises: TableMissingError when a part has not been made yet."""
     ask = _Questions(lake)
     unknown, everyone = ask.one(
@@ -124,13 +126,27 @@ def summarise(lake: Lake, *, reporting_currency: str, top: int = 8) -> Summary:
             sum(lost)::BIGINT AS lost, bool_or(copy_fixable) AS copy_fixable
             FROM t GROUP BY 1 HAVING sum(disputes) > 0 ORDER BY 2 DESC, 1""",
         ),
-        **_activity(ask),
+        **_activity(ask, run_id),
         lake=lake.uri,
     )
 
 
-def _activity(ask: "_Questions") -> dict[str, Any]:
-    return {"actions": [], "credits_charged": 0, "credits_held": 0}
+def _activity(ask: "_Questions", run_id: str) -> dict[str, Any]:
+    """What the Mavera side came to; the credits are those of this run."""
+    actions = ask.rows(
+        ActionLine,
+        "mavera/outcomes",
+        """SELECT kind, action, ending, count(*) AS count, sum(credits)::BIGINT AS credits_at_worst FROM t
+        GROUP BY ALL ORDER BY min(position)""",
+    )
+    charged = ask.one("mavera/spend", f"SELECT coalesce(sum(credits), 0)::BIGINT FROM t WHERE run_id = '{run_id}'")
+    ends = {name: sum(line.count for line in actions if line.ending == name) for name in _OPEN_ENDS}
+    return {
+        "actions": actions,
+        "credits_charged": charged[0],
+        "waiting": ends["held"] + ends["skipped"],
+        "failed": ends["failed"],
+    }
 
 
 class _Questions:
@@ -140,19 +156,23 @@ class _Questions:
         self._lake = lake
         self._tables: dict[str, pa.Table] = {}
 
-    def _run(self, table: str, sql: str) -> duckdb.DuckDBPyRelation:
-        t = self._tables.setdefault(table, self._lake.read(table))
-        with_table = duckdb.connect().from_arrow(t)
-        return with_table.query("t", sql)
+    def _ask(self, table: str, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+        connection = duckdb.connect()
+        connection.register("t", self._table(table))
+        answer = connection.execute(sql)
+        return [column[0] for column in answer.description or ()], answer.fetchall()
+
+    def _table(self, table: str) -> pa.Table:
+        if table not in self._tables:
+            self._tables[table] = self._lake.read(table)
+        return self._tables[table]
 
     def one(self, table: str, sql: str) -> tuple[Any, ...]:
-        row = self._run(table, sql).fetchone()
-        assert row is not None
-        return row
+        return self._ask(table, sql)[1][0]
 
     def rows(self, line: type[_LineT], table: str, sql: str) -> list[_LineT]:
-        answer = self._run(table, sql)
-        return [line.model_validate(dict(zip(answer.columns, row, strict=True))) for row in answer.fetchall()]
+        names, found = self._ask(table, sql)
+        return [line.model_validate(dict(zip(names, row, strict=True))) for row in found]
 
 
 def render(summary: Summary, console: Console) -> None:
@@ -206,9 +226,9 @@ def render(summary: Summary, console: Console) -> None:
     _table(
         console,
         "Mavera",
-        ("surface", "operation", "status", "count", "credits"),
+        ("kind", "action", "ended as", "count", "credits at worst"),
         [
-            (line.surface, line.operation, line.status, f"{line.count:,}", f"{line.credits:,}")
+            (line.kind, line.action, line.ending, f"{line.count:,}", f"{line.credits_at_worst:,}")
             for line in summary.actions
         ],
     )

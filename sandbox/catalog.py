@@ -197,7 +197,8 @@ class Catalog:
 
     def _product(self, name: str, created: int) -> dict[str, Any]:
         return {
-            "id": self._ids.new("prod"),
+            # Stable, so that an operator's file can name it whatever the seed is.
+            "id": f"prod_sandbox_{name.lower().replace(' ', '_').replace('-', '_')}",
             "object": "product",
             "active": True,
             "attributes": [],
