@@ -5,7 +5,7 @@ that is not; nested lists replaced as a set with their parent, and only if the p
 the stored one. Everything may be repeated after a kill: the second time changes nothing. Not here: reading Stripe.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest.links import CHARGE_COLUMNS, LINKED, PAYMENT_COLUMNS, Links
-from ingest.staging import Part
+from ingest.staging import QUARANTINE_TABLE, Part
 from ingest.streams import STREAMS, Stream
 from ingest.tables import QUARANTINE, RAW_TABLES
 from resources.lake import Lake, LakeConflictError, TableMissingError
@@ -66,7 +66,7 @@ class Committer:
                 children = _children(part, stream.nested.table, column, accepted)
                 gone = self._gone(part, stream, accepted, children)
                 writes += self._write(part, stream.nested.table, children, None, gone=gone)
-        return writes + self._quarantine(part)
+        return writes
 
     def _is_empty(self, table: str) -> bool:
         return self._lake.row_count(lake_table(table)) == 0
@@ -227,26 +227,26 @@ class Committer:
         rows = pa.Table.from_batches(_filtered(part, "events", fresh, None), schema)
         return [TableWrite("events", len(rows), 0, self._lake.append(name, rows, schema, facts=self._facts))]
 
-    def _quarantine(self, part: Part) -> list[TableWrite]:
-        batches = list(part.batches("quarantine"))
-        name = lake_table("quarantine")
-        if not batches:
-            if self._lake.exists(name):
-                return []
-            return [TableWrite("quarantine", 0, 0, self._lake.replace(name, QUARANTINE.empty_table(), QUARANTINE))]
-        rows = pa.Table.from_batches(batches, QUARANTINE)
+    def set_aside(self, parts: Iterable[Part]) -> list[TableWrite]:
+        """Add what was malformed in any of the parts to the quarantine, each object once."""
+        name = lake_table(QUARANTINE_TABLE)
+        staged = [batch for part in parts for batch in part.batches(QUARANTINE_TABLE)]
         known = self._lake.read_or_empty(name, QUARANTINE)
         seen = {(row["raw_hash"], row["table"]) for row in known.select(["raw_hash", "table"]).to_pylist()}
         fresh = []
-        for row in rows.to_pylist():
+        for row in pa.Table.from_batches(staged, QUARANTINE).to_pylist():
             key = (row["raw_hash"], row["table"])
             if key not in seen:
                 seen.add(key)
                 fresh.append(row)
-        if not fresh:
+        if not fresh and self._lake.exists(name):
             return []
-        version = self._lake.append(name, pa.Table.from_pylist(fresh, QUARANTINE), QUARANTINE, facts=self._facts)
-        return [TableWrite("quarantine", len(fresh), 0, version)]
+        rows = pa.Table.from_pylist(fresh, QUARANTINE)
+        return [
+            TableWrite(
+                QUARANTINE_TABLE, len(fresh), 0, self._lake.append(name, rows, QUARANTINE, facts=self._facts)
+            )
+        ]
 
 
 def _newest(part: Part, table: str) -> tuple[Mask, pa.Table]:

@@ -226,6 +226,7 @@ class _Extraction:
             todo = [STREAMS[name] for name in plan.backfill]
             errors = await backfill.run(todo, floor=plan.floor, frozen_at=plan.frozen_at)
             self._note(backfill.parts, backfill.writes)
+            self._note([], await asyncio.to_thread(committer.set_aside, backfill.parts))
             self._backfilled |= set(plan.backfill)
             self._errors.update(errors)
             if errors:
@@ -251,6 +252,7 @@ class _Extraction:
         if any(part.bytes for part in links.values()):
             self._note([], await asyncio.to_thread(committer.relink, links))
         await self._commit(committer, [scan.part], relevant=True)
+        self._note([], await asyncio.to_thread(committer.set_aside, [*parts, scan.part]))
         self._board.put(EVENTS.table, "done")
         self._until = changes.newest(scan.part, plan.events_from)
         self._state.save_cursor(

@@ -21,10 +21,10 @@ from ingest.tables import QUARANTINE
 from ingest.windows import Windows
 from resources.state.extraction import ExtractionState, Journalled
 
-__all__ = ["Part", "Staging", "StagingError", "schema_of"]
+__all__ = ["QUARANTINE_TABLE", "Part", "Staging", "StagingError", "schema_of"]
 
 _FRAME = struct.Struct("<IQ")
-_QUARANTINE = "quarantine"
+QUARANTINE_TABLE = "quarantine"
 
 
 class StagingError(RuntimeError):
@@ -33,7 +33,7 @@ class StagingError(RuntimeError):
 
 def schema_of(table: str) -> pa.Schema:
     """The schema in which rows of a table are staged."""
-    return QUARANTINE if table == _QUARANTINE else STAGED[table]
+    return QUARANTINE if table == QUARANTINE_TABLE else STAGED[table]
 
 
 @dataclass
@@ -128,7 +128,7 @@ class Staging:
         """The part of a name, with what the journal knows of it."""
         if name in self.parts:
             return self.parts[name]
-        part = Part(name, (*tables, _QUARANTINE), self.folder / f"{name}.part")
+        part = Part(name, (*tables, QUARANTINE_TABLE), self.folder / f"{name}.part")
         known = self._journal.get(name)
         if known is not None and (known.committed or self._size(part.path) >= known.part_bytes):
             part.windows = Windows.from_json(known.remaining)
@@ -167,7 +167,7 @@ class Staging:
                 body = batch.serialize()
                 frames += _FRAME.pack(part.tables.index(table), body.size)
                 frames += body
-            if table != _QUARANTINE:
+            if table != QUARANTINE_TABLE:
                 part.add(**{f"rows:{table}": len(given)})
             else:
                 part.add(quarantined=len(given))

@@ -201,14 +201,14 @@ class StripeApi:
         failing_since: float | None = None
         while True:
             async with self.limiter.slot(operation):
-                sent = self.clock.sent()
+                began, sent = self._monotonic(), self.clock.sent()
                 try:
                     answer: httpx.Response | None = await self._pool(operation).get(url, params=dict(params))
                     body = self._body(answer) if answer is not None else None
                     problem = None
                 except (httpx.TransportError, orjson.JSONDecodeError) as error:
                     answer, body, problem = None, None, f"{type(error).__name__} {error}".strip()
-                seconds = self.clock.sent() - sent
+                seconds = self._monotonic() - began
             if answer is not None and answer.status_code < 400 and body is not None:
                 self.limiter.succeeded(operation, seconds)
                 try:

@@ -7,10 +7,11 @@ they must come from one clock: the reader's own may be minutes away.
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-__all__ = ["MICROS", "ServerClock", "utc"]
+__all__ = ["MICROS", "Departure", "ServerClock", "utc"]
 
 MICROS = 1_000_000
 
@@ -19,6 +20,14 @@ def utc(micros: int) -> datetime:
     """The aware time of microseconds since 1970."""
     seconds, rest = divmod(micros, MICROS)
     return datetime.fromtimestamp(seconds, tz=UTC).replace(microsecond=rest)
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """When a request left by the local clock, and how far ahead the server's clock was proven to be by then."""
+
+    at: float
+    ahead: float | None
 
 
 class ServerClock:
@@ -41,22 +50,24 @@ class ServerClock:
         self._floor = max(self._floor, floor)
         self.latest = max(self.latest, floor)
 
-    def sent(self) -> float:
-        """The local instant at which a request leaves; hand it back to `stamp`."""
-        return self._monotonic()
+    def sent(self) -> Departure:
+        """The instant at which a request leaves; hand it back to `stamp`."""
+        return Departure(self._monotonic(), self._ahead)
 
-    def stamp(self, sent: float, date_header: str | None) -> int:
+    def stamp(self, departure: Departure, date_header: str | None) -> int:
         """The server's time when the request left, at the latest within the second of its answer's `Date`.
 
-        Raises: ValueError for an answer without a readable `Date`, which nothing could be ordered by.
+        What earlier answers had proven when it left counts, not its own: the server may look at the object long
+        before it writes `Date`. Raises: ValueError for an answer without a readable `Date`.
         """
         if date_header is None:
             raise ValueError("the answer has no Date header")
         whole = int(parsedate_to_datetime(date_header).timestamp())
         self.date = whole if self.date is None else max(self.date, whole)
         proven = whole - self._monotonic()
+        ahead = proven if departure.ahead is None else departure.ahead
         self._ahead = proven if self._ahead is None else max(self._ahead, proven)
-        read_at = min(int((sent + self._ahead) * MICROS), whole * MICROS + MICROS - 1)
+        read_at = min(int((departure.at + ahead) * MICROS), whole * MICROS + MICROS - 1)
         read_at = max(read_at, self._floor + 1)
         self.latest = max(self.latest, read_at)
         return read_at
