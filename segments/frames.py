@@ -162,14 +162,18 @@ def beside(anchor: nw.LazyFrame[Any] | None, small_rows: pa.Table) -> nw.LazyFra
 
 
 def rows(frame: nw.LazyFrame[Any]) -> pa.Table:
-    """The frame, computed. Integers that an engine widened (DuckDB's sums) are 64-bit again."""
+    """The frame, computed, with one type for all integers that an engine widened and one for all texts."""
     table: pa.Table = frame.collect("pyarrow").to_native()
-    fields = [field.name for field in table.schema if not field.name.startswith("__index_level_")]
-    table = table.select(fields)
-    wide = [
-        pa.field(field.name, pa.int64()) if pa.types.is_decimal(field.type) else field for field in table.schema
-    ]
-    return table.cast(pa.schema(wide))
+    fields = []
+    for field in table.schema:
+        if field.name.startswith("__index_level_"):
+            continue
+        if pa.types.is_decimal(field.type) or pa.types.is_integer(field.type):
+            field = pa.field(field.name, pa.int64())
+        elif pa.types.is_large_string(field.type):
+            field = pa.field(field.name, pa.string())
+        fields.append(field)
+    return table.select([field.name for field in fields]).cast(pa.schema(fields))
 
 
 def settled(frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:

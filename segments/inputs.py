@@ -69,6 +69,7 @@ COLUMNS: Final[dict[str, pa.Schema]] = {
         bool="has_evidence",
         time="created",
     ),
+    "refunds": _raw(text="id charge payment_intent currency status", int="amount", time="created"),
     "subscription_mrr": _segment("subscription_mrr", "customer currency mrr mrr_committed complete"),
     "mrr_tiers_before": _segment(
         "mrr_tiers", "customer tier previous_tier since mrr_minor opening_minor amounts reporting_currency"
@@ -76,5 +77,6 @@ COLUMNS: Final[dict[str, pa.Schema]] = {
     "mrr_tiers": _segment("mrr_tiers", "customer tier mrr_minor mrr_committed_minor movement"),
     "churn_risk": _segment("churn_risk", "customer state kind since"),
     "customer_markets": _segment("customer_markets", "customer country region currency confidence"),
+    "growth": _segment("growth", "customer candidate"),
     "customer_mrr_months": _segment("customer_mrr_months", "customer month currency mrr_minor mrr_list_minor"),
 }

@@ -1,18 +1,31 @@
 """What changed in MRR between two times, so that opening, movements and exchange effect always give closing.
 
-Here: the classification of one change, the totals of a waterfall, and monthly movements from MRR by month. Not
-here: the MRR itself. A rate change is never expansion: the opening amounts are valued at the new rates first,
-the difference that this makes is `fx`, and only the rest is a movement. The kinds are those of Stripe's own report
+Here: the classification of one change, the totals of a waterfall, and movements by month. Not here: the MRR
+itself. A rate change is never expansion: the opening amounts are valued at the new rates first, the difference
+that this makes is `fx`, and only the rest is a movement. The kinds are those of Stripe's own report
 (https://docs.stripe.com/billing/subscriptions/analytics), FX adjustment as the sixth.
 """
 
 from dataclasses import dataclass
+from datetime import date, datetime
+from fractions import Fraction
+from itertools import pairwise
 from typing import Any, Final
 
+import narwhals as nw
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["KINDS", "Movement", "Waterfall", "movement", "waterfall"]
+from segments.frames import beside, divide_half_up, frames, month_of, to_table
+from segments.rates import MonthlyRates
+from segments.tables import SEGMENT_TABLES
+
+__all__ = ["KINDS", "Movement", "Waterfall", "movement", "mrr_movements", "waterfall"]
+
+_LARGEST_DENOMINATOR: Final = 1_000_000
+"""Rates are cut to fractions that cannot overflow 64 bits; the error is below a millionth of a millionth."""
+
+_NOTHING: Final = nw.lit(0, nw.Int64)
 
 KINDS: Final = ("new", "reactivation", "expansion", "contraction", "churn", "fx", "none")
 
@@ -82,4 +95,110 @@ def waterfall(tiers: pa.Table) -> Waterfall:
         fx=total(tiers.column("fx_minor")),
         first_measured=total(closing.filter(pc.is_null(opening))),
         closing=total(pc.coalesce(closing, opening)),
+    )
+
+
+def mrr_movements(
+    customer_mrr_months: Any,
+    *,
+    rates: MonthlyRates,
+    reporting_currency: str,
+    as_of: datetime,
+) -> pa.Table:
+    """The table `mrr_movements`: a row for each customer and month in which MRR or its value changed.
+
+    It covers the months of `rates` (`segments.rates.rates_by_month`) after the first, which only opens. A currency
+    that lacks a rate in one of them is left out. Lazy on every engine.
+    """
+    months = sorted(rates)
+    column = nw.col
+    amounts = frames(customer_mrr_months=customer_mrr_months)["customer_mrr_months"]
+    first, last = _month(months[0]), min(_month(months[-1]), month_of(as_of) - 1)
+    began = amounts.filter(column("mrr_minor") > 0).group_by("customer").agg(column("month").min().alias("began"))
+    closing = amounts.select("customer", "currency", "month", opening=_NOTHING, closing=column("mrr_minor"))
+    opening = amounts.select(
+        "customer", "currency", month=column("month") + 1, opening=column("mrr_minor"), closing=_NOTHING
+    )
+    both = (
+        nw.concat([closing, opening], how="vertical")
+        .filter(column("month") > first, column("month") <= last)
+        .group_by("customer", "currency", "month")
+        .agg(column("opening").sum(), column("closing").sum())
+    )
+    valued = _valued(both, rates, reporting_currency)
+    changes = valued.group_by("customer", "month").agg(
+        column("opening_minor").sum(), column("revalued").sum(), column("closing_minor").sum()
+    )
+    named = changes.join(began, on="customer", how="left").with_columns(
+        movement_minor=column("closing_minor") - column("revalued"),
+        fx_minor=column("revalued") - column("opening_minor"),
+        reporting_currency=nw.lit(reporting_currency),
+    )
+    # A beginning has no opening, so exchange rates play no part in it.
+    begins = (column("opening_minor") <= 0) & (column("closing_minor") > 0)
+    kind = (
+        nw.when(begins & (column("began") < column("month")))
+        .then(nw.lit("reactivation"))
+        .when(begins)
+        .then(nw.lit("new"))
+        .when((column("opening_minor") > 0) & (column("closing_minor") <= 0))
+        .then(nw.lit("churn"))
+        .when(column("movement_minor") > 0)
+        .then(nw.lit("expansion"))
+        .when(column("movement_minor") < 0)
+        .then(nw.lit("contraction"))
+        .when(column("fx_minor") != 0)
+        .then(nw.lit("fx"))
+        .otherwise(nw.lit("none"))
+    )
+    moved = named.with_columns(movement=kind).filter(column("movement") != "none")
+    return to_table(moved, SEGMENT_TABLES["mrr_movements"], months=("month",))
+
+
+def _month(day: date) -> int:
+    """The month of a day as frames count months."""
+    return day.year * 12 + day.month - 1
+
+
+def _valued(amounts: nw.LazyFrame[Any], rates: MonthlyRates, reporting_currency: str) -> nw.LazyFrame[Any]:
+    """Opening at its own rates and at those of the close, and closing, in reporting minor units."""
+    months = sorted(rates)
+    shared = set.intersection(*(set(rates[month]) for month in months)) | {reporting_currency}
+
+    def rate(day: date, currency: str) -> Fraction:
+        exact = Fraction(1) if currency == reporting_currency else rates[day][currency][0]
+        return exact.limit_denominator(_LARGEST_DENOMINATOR)
+
+    pairs = [(before, month, currency) for before, month in pairwise(months) for currency in sorted(shared)]
+    old = [rate(before, currency) for before, _, currency in pairs]
+    new = [rate(month, currency) for _, month, currency in pairs]
+    table = pa.table(
+        {
+            "currency": pa.array([currency for _, _, currency in pairs], pa.string()),
+            "month": pa.array([_month(month) for _, month, _ in pairs], pa.int64()),
+            "old_numerator": pa.array([each.numerator for each in old], pa.int64()),
+            "old_denominator": pa.array([each.denominator for each in old], pa.int64()),
+            "new_numerator": pa.array([each.numerator for each in new], pa.int64()),
+            "new_denominator": pa.array([each.denominator for each in new], pa.int64()),
+        }
+    )
+    rated = amounts.join(beside(amounts, table), on=["currency", "month"], how="inner")
+    for target, amount, which in (
+        ("opening_minor", "opening", "old"),
+        ("revalued", "opening", "new"),
+        ("closing_minor", "closing", "new"),
+    ):
+        rated = _times(rated, target, amount, which)
+    return rated
+
+
+def _times(frame: nw.LazyFrame[Any], target: str, amount: str, rate: str) -> nw.LazyFrame[Any]:
+    """`target` = `amount` times `rate`, rounded once; whole multiples of the denominator apart from the rest."""
+    column = nw.col
+    numerator, denominator = column(f"{rate}_numerator"), column(f"{rate}_denominator")
+    frame = frame.with_columns(_whole=column(amount) // denominator)
+    frame = frame.with_columns(_rest=(column(amount) - column("_whole") * denominator) * numerator)
+    frame = frame.with_columns(_part=divide_half_up(column("_rest"), denominator))
+    return frame.with_columns((column("_whole") * numerator + column("_part")).alias(target)).drop(
+        "_whole", "_rest", "_part"
     )

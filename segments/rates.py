@@ -5,16 +5,19 @@ published rates themselves (`segments.fx`). One mapping serves a whole run, so t
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from fractions import Fraction
 
 from segments.fx import FxRates
 from segments.money import exponent, known_currency, round_half_even
 
-__all__ = ["Rates", "converted", "rates_at"]
+__all__ = ["MonthlyRates", "Rates", "converted", "rates_at", "rates_by_month"]
 
 Rates = Mapping[str, tuple[Fraction, date | None]]
 """By currency: reporting minor units for one minor unit, exact, and the day of the rate."""
+
+MonthlyRates = Mapping[date, Rates]
+"""By first day of a month: the rates at its end."""
 
 
 def rates_at(
@@ -32,6 +35,20 @@ def rates_at(
         if cross.rate is not None:
             units = Fraction(10) ** (exponent(reporting_currency) - exponent(currency))
             found[currency] = (cross.rate * units, cross.day)
+    return found
+
+
+def rates_by_month(
+    published: FxRates, *, reporting_currency: str, as_of: datetime, months: int = 12
+) -> dict[date, dict[str, tuple[Fraction, date | None]]]:
+    """The rates at the end of each of the last `months` months that have ended, and of the month before them."""
+    found = {}
+    first = as_of.date().replace(day=1)
+    for _ in range(months + 1):
+        end = first - timedelta(days=1)
+        first = end.replace(day=1)
+        at_end = datetime(end.year, end.month, end.day, tzinfo=as_of.tzinfo)
+        found[first] = rates_at(published, reporting_currency=reporting_currency, on=at_end)
     return found
 
 

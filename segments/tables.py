@@ -153,6 +153,22 @@ SEGMENT_TABLES: dict[str, pa.Schema] = {
         ],
         key=("customer", "month", "currency"),
     ),
+    "mrr_movements": _table(
+        "What changed in each customer's MRR from one month's end to the next, where it did.",
+        [
+            _CUSTOMER,
+            _column("month", _DATE, "first day of the month at whose end it closes", required=True),
+            _column(
+                "movement", _TEXT, "new, reactivation, expansion, contraction, churn, fx or none", required=True
+            ),
+            _column("opening_minor", _INT, "MRR at the end before, at the rates of then", required=True),
+            _column("movement_minor", _INT, "change at the rates of the close", required=True),
+            _column("fx_minor", _INT, "change of the opening by exchange rates alone", required=True),
+            _column("closing_minor", _INT, "MRR at the month's end", required=True),
+            _REPORTING,
+        ],
+        key=("customer", "month"),
+    ),
     "growth": _table(
         "Growth of each customer's MRR, the gates it passed and whether it could be a case study.",
         [
@@ -214,5 +230,26 @@ SEGMENT_TABLES: dict[str, pa.Schema] = {
             _REPORTING,
         ],
         key=("day", "family", "segment"),
+    ),
+    "released_cells": _table(
+        "What left of each group at the last release, what may not leave and why; never under k with numbers.",
+        [
+            _column("segment_key", _TEXT, "key of the group", required=True),
+            _column("family", _TEXT, "tier, market, retention, case_study or copy_fix", required=True),
+            _column("fields", _TEXT, "JSON: the brief without operator text; null when nothing leaves"),
+            _column("members", _INT, "customers of the group now, exact", required=True, sensitive=True),
+            _column("status", _TEXT, "released, kept or suppressed", required=True),
+            _column("reason", _TEXT, "why it was kept or suppressed"),
+            _column("merged_into", _TEXT, "key of the group that now holds its customers"),
+            _column("last_fields", _TEXT, "JSON: the last brief with numbers; comes back word for word when kept"),
+            _column("released_at", TIMESTAMP, "when `last_fields` first left"),
+            _column("as_of", TIMESTAMP, "time for which it holds", required=True),
+        ],
+        key=("segment_key",),
+    ),
+    "released_members": _table(
+        "Who was in each group when its numbers last left.",
+        [_column("segment_key", _TEXT, "key of the group", required=True), _CUSTOMER],
+        key=("segment_key", "customer"),
     ),
 }

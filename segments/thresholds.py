@@ -105,7 +105,12 @@ class GrowthThresholds:
 
     window_months: int = 24
     least_points: int = 6
+    # Customers with annual plans alone have one point a year, over a longer window.
+    annual_window_months: int = 60
+    least_annual_points: int = 3
     tenure_days: int = 365
+    # Paid annual invoices that stand for the tenure.
+    annual_invoices: int = 2
     invoices: int = 6
     refund_share: float = 0.20
     refund_days: int = 365
