@@ -71,7 +71,9 @@ class Aftermath:
         )
         world.put("refunds", refund)
         refunded = charge["amount_refunded"] + amount
-        before = {"amount_refunded": charge["amount_refunded"], "refunded": charge["refunded"]}
+        before: Obj = {"amount_refunded": charge["amount_refunded"]}
+        if refunded == charge["amount"]:
+            before["refunded"] = False
         world.change("charges", charge, amount_refunded=refunded, refunded=refunded == charge["amount"])
         world.emit("refund.created", "refunds", refund)
         world.emit("charge.refunded", "charges", charge, before)

@@ -18,6 +18,7 @@ import orjson
 
 from sandbox import shapes
 from sandbox.account import StillAccount
+from sandbox.store import ALONE
 from sandbox.stripe_tables import RESOURCES, Resource
 from sandbox.world import World
 
@@ -45,24 +46,29 @@ def read_dataset(folder: Path, *, end: datetime, livemode: bool) -> StillAccount
     """The account in the folder; its clock stands at `end`, or just after its newest object if that is later."""
     if not has_stripe_files(folder):
         raise ValueError(f"{folder} has no Stripe files; expected for example stripe/customers.jsonl")
-    rows = {name: list(_rows(path)) for name in RESOURCES if (path := _file(folder, name)) is not None}
-    moments = [row["created"] for found in rows.values() for row in found if _proper(row)]
-    clock = max([int(end.timestamp()), *(moment + 1 for moment in moments)])
-    modes = [row["livemode"] for found in rows.values() for row in found if _proper(row) and "livemode" in row]
-    world = World(seed=1, start=min(moments, default=clock), livemode=bool(modes[0]) if modes else livemode)
+    world = World(seed=1, start=int(end.timestamp()), livemode=livemode)
+    clock = world.now
+    modes: set[bool] = set()
+    for name in RESOURCES:
+        path = _file(folder, name)
+        if path is None:
+            continue
+        parts = _Parts(folder, name)
+        for row in _fill(world, RESOURCES[name], _rows(path), parts):
+            world.start = min(world.start, row["created"])
+            clock = max(clock, row["created"] + 1)
+            modes.add(row.get("livemode") is True)
     world.now = world.events_from = clock
+    world.livemode = livemode or modes == {True}
     account = _file(folder, "account")
     world.store.account = shapes.account(world.ids.new("acct"), created=world.start, livemode=world.livemode)
     for row in _rows(account) if account is not None else ():
         world.store.account = row
-    for name, found in rows.items():
-        _complete_parts(folder, name, found)
-        _fill(world, RESOURCES[name], found)
     world.store.flush()
     return StillAccount(world)
 
 
-def _fill(world: World, resource: Resource, rows: list[Any]) -> None:
+def _fill(world: World, resource: Resource, rows: Iterator[Any], parts: _Parts) -> Iterator[Obj]:
     """Good objects into the table, each other row beside the good one before it (or the first one)."""
     table = world.store[resource.name]
     beside: dict[str, list[bytes]] = {}
@@ -79,38 +85,39 @@ def _fill(world: World, resource: Resource, rows: list[Any]) -> None:
         hidden = {name: row.pop(name) for name in _ON_REQUEST.get(resource.name, ()) if row.get(name) is not None}
         if hidden:
             world.store.expandable[last] = hidden
+        parts.complete(row)
         table.put(row)
         if resource.name == "subscriptions":
             for item in _part_rows(row, "items"):
                 if isinstance(item, dict) and isinstance(item.get("id"), str):
                     world.store.item_owner[item["id"]] = last
-    world.store.companions[resource.name] = beside
+        yield row
     if waiting:
-        raise ValueError(f"{resource.name}: no row is an object with an id and a creation time")
+        beside[ALONE] = waiting
+    world.store.companions[resource.name] = beside
 
 
-def _complete_parts(folder: Path, name: str, parents: list[Any]) -> None:
-    """Rows from a file of parts join those that are embedded in their parent."""
-    if name not in _PARTS:
-        return
-    part, link, files = _PARTS[name]
-    path = next((found for each in files if (found := _file(folder, each)) is not None), None)
-    if path is None:
-        return
-    by_parent: dict[Any, list[Obj]] = {}
-    for row in _rows(path):
-        if isinstance(row, dict):
-            by_parent.setdefault(row.get(link), []).append(row)
-    for parent in parents:
-        if not _proper(parent):
-            continue
-        embedded = _part_rows(parent, part)
+class _Parts:
+    """Rows of nested lists from a file of their own join those that are embedded in their parent."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._part, self._link, files = _PARTS.get(name, ("", "", ()))
+        self._by_parent: dict[Any, list[Obj]] = {}
+        for path in [found for each in files if (found := _file(folder, each)) is not None][:1]:
+            for row in _rows(path):
+                if isinstance(row, dict):
+                    self._by_parent.setdefault(row.get(self._link), []).append(row)
+
+    def complete(self, parent: Obj) -> None:
+        if not self._by_parent:
+            return
+        embedded = _part_rows(parent, self._part)
         known = {row.get("id") for row in embedded if isinstance(row, dict)}
-        rows = embedded + [row for row in by_parent.get(parent["id"], []) if row.get("id") not in known]
+        rows = embedded + [row for row in self._by_parent.get(parent["id"], []) if row.get("id") not in known]
         url = f"/v1/subscription_items?subscription={parent['id']}"
-        if name == "invoices":
+        if self._part == "lines":
             url = f"/v1/invoices/{parent['id']}/lines"
-        parent[part] = {"object": "list", "data": rows, "has_more": False, "url": url}
+        parent[self._part] = {"object": "list", "data": rows, "has_more": False, "url": url}
 
 
 def _part_rows(parent: Obj, part: str) -> list[Any]:
@@ -139,18 +146,16 @@ def _file(folder: Path, name: str) -> Path | None:
 
 
 def _rows(path: Path) -> Iterator[Any]:
-    raw = path.read_bytes()
-    if path.suffix == ".gz":
-        raw = gzip.decompress(raw)
-    if ".json" in path.suffixes:
-        found = _parse(raw, f"{path}")
-        if isinstance(found, dict) and found.get("object") == "list" and isinstance(found.get("data"), list):
-            found = found["data"]
-        yield from found if isinstance(found, list) else [found]
-        return
-    for number, line in enumerate(raw.splitlines(), 1):
-        if line.strip():
-            yield _parse(line, f"{path}:{number}")
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        if ".json" in path.suffixes:
+            found = _parse(file.read(), f"{path}")
+            if isinstance(found, dict) and found.get("object") == "list" and isinstance(found.get("data"), list):
+                found = found["data"]
+            yield from found if isinstance(found, list) else [found]
+            return
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                yield _parse(line, f"{path}:{number}")
 
 
 def _parse(raw: bytes, place: str) -> Any:

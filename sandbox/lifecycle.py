@@ -140,7 +140,7 @@ class Lifecycle:
         self._invoicing.bill(subscription, charges, reason="subscription_cycle", period=period)
         self._redemptions.drop_spent(subscription)
         world.emit(_UPDATED, "subscriptions", obj, previous)
-        if obj["status"] == "unpaid" and world.chance(0.5):
+        if obj["status"] == "unpaid" and world.chance(0.25):
             self.end(subscription, "payment_failed")
             return
         world.at(subscription.next_renewal, self.renew, subscription)
@@ -263,11 +263,11 @@ class Lifecycle:
         if not subscription.live:
             return
         fate = world.rng.random()
-        if fate < 0.56:
+        if fate < 0.54:
             self.end(subscription, "payment_failed")
-        elif fate < 0.68:
+        elif fate < 0.72:
             world.change("subscriptions", subscription.obj, _UPDATED, status="unpaid")
-        elif fate < 0.74:
+        elif fate < 0.79:
             stamps = invoice["status_transitions"] | {"marked_uncollectible_at": world.now}
             world.change("invoices", invoice, "invoice.updated", status="uncollectible", status_transitions=stamps)
             world.emit("invoice.marked_uncollectible", "invoices", invoice)

@@ -92,7 +92,7 @@ class Payments:
         self.attempt(subscription, invoice)
 
     def attempt(self, subscription: Subscription, invoice: Obj) -> None:
-        if invoice["status"] != "open":
+        if invoice["status"] != "open" or not invoice["auto_advance"]:
             return
         member, world = subscription.member, self._world
         known = self._open.get(invoice["id"]) or self._begin(member, invoice)

@@ -27,7 +27,7 @@ __all__ = ["Profile", "Signups"]
 Choice = list[tuple[Price, int]]
 
 _GOLDEN: Final = 0.6180339887498949
-_SHARES: Final = (("enterprise", 0.014), ("mid_market", 0.155), ("none", 0.195), ("smb", 1.0))
+_SHARES: Final = (("enterprise", 0.01), ("mid_market", 0.142), ("none", 0.18), ("smb", 1.0))
 _GROWING: Final = 0.025
 _ADDONS: Final = 25
 _SMB: Final = (
@@ -240,7 +240,7 @@ class Signups:
     def _reliability(self, profile: Profile) -> float:
         if profile.growing or profile.segment == "enterprise":
             return 0.998
-        return self._world.rng.choices((0.975, 0.85, 0.6), (0.82, 0.14, 0.04))[0]
+        return self._world.rng.choices((0.975, 0.85, 0.6), (0.78, 0.17, 0.05))[0]
 
     def _details(self, country: Country, segment: str) -> dict[str, Any]:
         world, rng = self._world, self._world.rng

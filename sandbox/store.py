@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from sandbox.stripe_tables import PREFIXES, RESOURCES
 from sandbox.table import Table
 
-__all__ = ["Store"]
+__all__ = ["ALONE", "Store"]
+
+# Stands for the neighbour of companions that have none, because a resource has no good object.
+ALONE: Final = ""
 
 Obj = dict[str, Any]
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from sandbox.store import Store
+from sandbox.store import ALONE, Store
 from sandbox.stripe_errors import cannot_expand, invalid, missing_resource, unknown_parameter
 from sandbox.stripe_expand import Expander, Source
 from sandbox.stripe_query import ListQuery, expansions, parse_list, parse_single
@@ -72,7 +72,7 @@ class Answers:
         if companions:
             bodies = [
                 row for id_, body in zip(page.ids, bodies, strict=True) for row in (*companions.get(id_, ()), body)
-            ]
+            ] + (companions.get(ALONE, []) if not len(table) else [])
         body = _list(url or f"/v1/{resource.name}", bodies, page.has_more)
         return Served(body, page.ids[-1] if page.ids else None)
 

@@ -20,6 +20,23 @@ MAX_LIMIT: Final = 100
 _MAX_TYPES: Final = 20
 _INDEXED: Final = re.compile(r"\[\d+\]")
 _BOUND: Final = re.compile(r"created\[(gt|gte|lt|lte)\]")
+# What the real lists can be filtered by too, and this product does not use.
+_NOT_MODELLED: Final = {
+    "customers": {"test_clock"},
+    "subscriptions": {
+        "price",
+        "plan",
+        "current_period_start",
+        "current_period_end",
+        "automatic_tax",
+        "test_clock",
+    },
+    "invoices": {"due_date"},
+    "charges": {"transfer_group"},
+    "prices": {"lookup_keys[]"},
+    "products": {"ids[]", "shippable", "url"},
+    "payment_methods": {"allow_redisplay"},
+}
 _STATUSES: Final = {
     "subscriptions": frozenset(
         {
@@ -74,6 +91,8 @@ def parse_list(pairs: Pairs, resource: Resource) -> ListQuery:
             query.equal[plain] = value
         elif plain in resource.scanned:
             _scan(query, resource, plain, value)
+        elif plain in _NOT_MODELLED.get(resource.name, ()):
+            raise invalid(f"The sandbox does not model the parameter {plain} of {resource.name}.", param=plain)
         else:
             raise unknown_parameter(plain)
     if query.after is not None and query.before is not None:
