@@ -1,18 +1,33 @@
-"""From the segment tables to the cells that may leave: tiers, markets, retention cohorts, case studies, copy fixes.
+"""From segment tables to the cells that may leave: tiers, markets, retention cohorts, case studies, copy fixes.
 
-Here: one entry point that puts disclosure control over all families, compares with the last release, and says
-of each group what became of it and why. Not here: the rules (`segments.disclosure`), the operator's words and the
-closed form of a brief, which take the cells from here as mappings.
+Here: one entry point that puts disclosure control over all families, compares with the last release, and says of
+each group what became of it and why. Not here: the rules (`segments.disclosure`), what the groups are
+(`segments.*_cells`), the operator's words and the closed form of a brief, which take the cells as mappings.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 
-from segments.cells import Cell, Hidden
+from segments.cells import Cell, Codes, Family, Group, Hidden, Population, too_small
+from segments.disclosure import OUTSIDE, Labels, small_differences
+from segments.frames import to_table
+from segments.market_cells import market_cells
+from segments.retention_cells import retention_cells
+from segments.story_cells import case_study_cells, copy_fix_cells
+from segments.tables import SEGMENT_TABLES
+from segments.thresholds import Thresholds
+from segments.tier_cells import Revenue, tier_cells, with_shares
 
-__all__ = ["Release"]
+__all__ = ["FAMILIES", "Cell", "Hidden", "Release", "release_cells"]
+
+FAMILIES: Final = ("tier", "market", "retention", "case_study", "copy_fix")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,4 +38,275 @@ class Release:
     suppressed: tuple[Hidden, ...]
     released_cells: pa.Table
     released_members: pa.Table
-    counts: Mapping[str, int]
+    counts: Mapping[str, Mapping[str, int]]
+    """For each family how many groups were released, kept and suppressed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """What last left of a group with numbers."""
+
+    family: str
+    fields: str
+    released_at: datetime
+    members: Codes
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """What becomes of a group now."""
+
+    family: str
+    key: str
+    members: int
+    status: str
+    fields: Mapping[str, Any] | None = None
+    reason: str | None = None
+    merged_into: str | None = None
+    fresh: Codes | None = None
+    """Its members, when numbers leave anew."""
+
+
+def release_cells(
+    *,
+    mrr_tiers: pa.Table,
+    subscription_mrr: pa.Table,
+    subscription_items: pa.Table,
+    markets: pa.Table,
+    customer_markets: pa.Table,
+    churn_risk: pa.Table,
+    growth: pa.Table,
+    disputes_by_reason: pa.Table,
+    disputers: pa.Table | None = None,
+    last_cells: pa.Table | None = None,
+    last_members: pa.Table | None = None,
+    as_of: datetime,
+    reporting_currency: str,
+    products: Mapping[str, str],
+    consented: frozenset[str] | None = None,
+    thresholds: Thresholds | None = None,
+) -> Release:
+    """Decide for every group whether it may leave.
+
+    The tables are segment tables, and the raw `subscription_items`; `disputers` has a row (reason, product,
+    customer) for each customer behind a dispute of the window that copy can help. `products` names products by id;
+    `consented` are the customers whose growth may be told, None for all. `last_cells` and `last_members` are the
+    tables of the last release, None when there was none.
+    """
+    limits = thresholds or Thresholds()
+    rules = limits.disclosure
+    columns = [table["customer"] for table in (mrr_tiers, customer_markets, churn_risk, growth)]
+    columns += [table["customer"] for table in (last_members, disputers) if table is not None]
+    population = Population(*columns)
+    left = _left(population, last_cells, last_members)
+    revenue = Revenue(population, mrr_tiers)
+
+    tiers = tier_cells(
+        population,
+        revenue,
+        subscription_items,
+        subscription_mrr,
+        reporting_currency=reporting_currency,
+        rules=rules,
+    )
+    withheld = _withheld(tiers, left, population, rules.k)
+    if withheld:
+        # A tier that did not change stays as it left, so that nothing new is said beside an older brief.
+        withheld |= {group.key for group in tiers.groups if _unchanged(group, left)}
+    tiers = with_shares(tiers, revenue, withheld=withheld, rules=rules)
+    decided = _decided(tiers, withheld, left, rules.k)
+
+    known_tiers = [_labels([group.members for group in tiers.groups if group.numbers], len(population))]
+    known_tiers += _layers(left, "tier", len(population))
+    others = (
+        market_cells(population, revenue, markets, customer_markets, most=limits.release.markets, rules=rules),
+        retention_cells(
+            population,
+            revenue,
+            churn_risk,
+            tiers=known_tiers,
+            reporting_currency=reporting_currency,
+            as_of=as_of,
+            thresholds=limits,
+        ),
+        case_study_cells(
+            population,
+            revenue,
+            growth,
+            products=products,
+            consented=consented,
+            as_of=as_of,
+            limits=limits.release,
+            rules=rules,
+        ),
+        copy_fix_cells(
+            population,
+            disputes_by_reason,
+            disputers,
+            products=products,
+            as_of=as_of,
+            limits=limits.release,
+            rules=rules,
+        ),
+    )
+    for family in others:
+        decided += _decided(family, _withheld(family, left, population, rules.k), left, rules.k)
+    decided += _gone(left, {one.key for one in decided})
+    decided = _settled(decided)
+    return _release(decided, left, population, as_of)
+
+
+def _left(population: Population, cells: pa.Table | None, members: pa.Table | None) -> dict[str, _Left]:
+    """What last left with numbers, by key."""
+    if cells is None or members is None:
+        return {}
+    keys = members["segment_key"].cast(pa.string()).combine_chunks().dictionary_encode()
+    codes, numbers = population.codes(members["customer"]), keys.indices.to_numpy()
+    order = np.argsort(numbers, kind="stable")
+    bounds = np.searchsorted(numbers[order], np.arange(len(keys.dictionary) + 1))
+    by_key = {
+        key: np.sort(codes[order[bounds[number] : bounds[number + 1]]])
+        for number, key in enumerate(keys.dictionary.to_pylist())
+    }
+    none = np.empty(0, dtype=np.int64)
+    return {
+        row["segment_key"]: _Left(
+            row["family"], row["last_fields"], row["released_at"], by_key.get(row["segment_key"], none)
+        )
+        for row in cells.to_pylist()
+        if row["last_fields"] is not None
+    }
+
+
+def _labels(groups: Iterable[Codes], size: int) -> Labels:
+    labels = np.full(size, OUTSIDE, dtype=np.int64)
+    for number, members in enumerate(groups):
+        labels[members] = number
+    return labels
+
+
+def _layers(left: Mapping[str, _Left], family: str, size: int) -> list[Labels]:
+    """Groups of a family as they left together; groups of one time are disjoint, those of two may not be."""
+    layers: dict[datetime, list[Codes]] = defaultdict(list)
+    for one in left.values():
+        if one.family == family:
+            layers[one.released_at].append(one.members)
+    return [_labels(groups, size) for _, groups in sorted(layers.items())]
+
+
+def _withheld(family: Family, left: Mapping[str, _Left], population: Population, k: int) -> set[str]:
+    """Keys of groups whose new numbers, with those that left before, would single out fewer than k customers."""
+    asking = [group for group in family.groups if group.numbers is not None and group.members.size]
+    withheld: set[str] = set()
+    if family.disjoint:
+        for layer in _layers(left, family.kind, len(population)):
+            labels = _labels((group.members for group in asking), len(population))
+            withheld |= {asking[number].key for number in small_differences(labels, layer, k=k)}
+        return withheld
+    for group in asking:
+        if group.key in left and 0 < np.setxor1d(group.members, left[group.key].members).size < k:
+            withheld.add(group.key)
+    return withheld
+
+
+def _unchanged(group: Group, left: Mapping[str, _Left]) -> bool:
+    return group.key in left and np.array_equal(group.members, left[group.key].members)
+
+
+def _decided(family: Family, withheld: set[str], left: Mapping[str, _Left], k: int) -> list[_Decided]:
+    out = []
+    for group in family.groups:
+        before = left.get(group.key)
+        about = (family.kind, group.key, group.size)
+        if group.numbers is None and group.bare is None:
+            out.append(_Decided(*about, "suppressed", reason=too_small(k)))
+        elif group.numbers is None:
+            out.append(_Decided(*about, "released", group.bare))
+        elif group.key not in withheld:
+            out.append(_Decided(*about, "released", group.numbers, fresh=group.members))
+        elif before is not None and before.members.size >= k:
+            reason = f"changed by {too_small(k)}"
+            out.append(_Decided(*about, "kept", json.loads(before.fields), reason=reason))
+        else:
+            reason = f"differs from what left before by {too_small(k)}"
+            out.append(_Decided(*about, "suppressed", reason=reason))
+    seen = {group.key for group in family.groups}
+    sizes: Counter[str] = Counter()
+    first: dict[str, Hidden] = {}
+    for one, size in family.hidden:
+        if one.segment_key not in seen:
+            first.setdefault(one.segment_key, one)
+            sizes[one.segment_key] += size
+    out += (
+        _Decided(family.kind, key, sizes[key], "suppressed", reason=one.reason, merged_into=one.merged_into)
+        for key, one in first.items()
+    )
+    return out
+
+
+def _gone(left: Mapping[str, _Left], seen: set[str]) -> list[_Decided]:
+    """Groups that left once and hold nobody now."""
+    return [
+        _Decided(one.family, key, 0, "suppressed", reason="nobody is in it now")
+        for key, one in left.items()
+        if key not in seen
+    ]
+
+
+def _settled(decided: list[_Decided]) -> list[_Decided]:
+    """`merged_into` followed to a group that leaves; None when there is none."""
+    leaves = {one.key for one in decided if one.status != "suppressed"}
+    into = {one.key: one.merged_into for one in decided}
+    out = []
+    for one in decided:
+        target = one.merged_into
+        while target is not None and target not in leaves:
+            target = into.get(target)
+        out.append(replace(one, merged_into=target))
+    return out
+
+
+def _release(
+    decided: list[_Decided], left: Mapping[str, _Left], population: Population, as_of: datetime
+) -> Release:
+    cells, hidden, rows = [], [], []
+    keys: list[pa.Array] = []
+    members: list[pa.Array] = []
+    counts = {family: dict.fromkeys(("released", "kept", "suppressed"), 0) for family in FAMILIES}
+    for one in decided:
+        counts[one.family][one.status] += 1
+        fields = None if one.fields is None else json.dumps(one.fields, sort_keys=True)
+        if one.fields is None:
+            hidden.append(Hidden(one.key, one.reason or "", one.merged_into))
+        else:
+            cells.append(Cell(one.family, one.key, one.fields, one.members, one.status))
+        before = left.get(one.key)
+        if one.fresh is not None:
+            before = _Left(one.family, fields or "", as_of, one.fresh)
+        if before is not None:
+            keys.append(pa.repeat(pa.scalar(one.key), before.members.size))
+            members.append(population.ids(before.members))
+        rows.append(
+            {
+                "segment_key": one.key,
+                "family": one.family,
+                "fields": fields,
+                "members": one.members,
+                "status": one.status,
+                "reason": one.reason,
+                "merged_into": one.merged_into,
+                "last_fields": None if before is None else before.fields,
+                "released_at": None if before is None else before.released_at,
+                "as_of": as_of,
+            }
+        )
+    schema = SEGMENT_TABLES["released_members"]
+    who = pa.table([pa.chunked_array(keys, pa.string()), pa.chunked_array(members, pa.string())], schema=schema)
+    table = pa.Table.from_pylist(rows, schema=SEGMENT_TABLES["released_cells"])
+    return Release(
+        cells=tuple(cells),
+        suppressed=tuple(hidden),
+        released_cells=to_table(table, SEGMENT_TABLES["released_cells"]),
+        released_members=who,
+        counts=counts,
+    )
