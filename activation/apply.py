@@ -191,11 +191,10 @@ class _Carrier:
 
     async def _held(self, operation: Operation) -> Ended:
         """A row that waited when the plan was made: perhaps its window has passed by now."""
-        mine = [
-            row for row in self._ledger.intents() if (row.kind, row.token) == (operation.kind, operation.token)
-        ]
-        for row in mine:
-            if row.state in ("sent", "unknown") and self._account.policy.await_unknown:
+        for row in self._ledger.intents(states=("sent", "unknown")):
+            if (_pointed(row.kind), row.segment_key) != _key(operation):
+                continue
+            if self._account.policy.await_unknown:
                 await resolve_in_time(self._account, row, run=self._run)
             now = self._ledger.intent(row.id) or row
             if now.state == "done":
@@ -203,7 +202,15 @@ class _Carrier:
                 return Ended(operation=operation, ending="done", reason=reason, remote_id=now.remote_id)
             if now.state == "failed" and now.code == "resend":
                 return _skipped(operation, now.reason or "", code="resend")
+        if self._was_resolved(operation):
+            return Ended(operation=operation, ending="done", reason="found after an unclear outcome")
         return Ended(operation=operation, ending="held", reason=operation.reason, next_action="see the held rows")
+
+    def _was_resolved(self, operation: Operation) -> bool:
+        """Whether an object came into our map since the plan was made, by the look-up at the start of this run."""
+        key = (operation.kind, operation.segment_key, operation.spec_version)
+        known = {(one.kind, one.segment_key, one.spec_version) for one in self._ledger.objects()}
+        return operation.remote_id is None and key in known
 
     async def _create(self, worker: Worker, operation: Operation, view: RemoteView) -> Ended:
         if operation.kind in view.errors:

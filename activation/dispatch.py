@@ -110,6 +110,10 @@ class Dispatcher:
                 code="deadline",
                 reason=f"Mavera {operation}: no answer in {seconds:g} s",
             )
+        except OSError as error:
+            # Not wrapped by httpx, so nothing says how far it came.
+            seen = f"Mavera {operation}: {type(error).__name__}"
+            return Outcome(verdict=Verdict.AMBIGUOUS, code="no_answer", reason=seen)
         except asyncio.CancelledError:
             self._ledger.unknown(claim, code="cancelled", reason="the run was cancelled during the call")
             raise
