@@ -13,19 +13,21 @@ import pyarrow.compute as pc
 from ingest.changes import ChangeReader
 from ingest.commit import Committer, TableWrite, lake_table
 from ingest.events import Stored
-from ingest.lists import ListReader
+from ingest.lists import ListReader, first_error
 from ingest.progress import ProgressBoard
-from ingest.report import ExtractionFailed
 from ingest.staging import Part, Staging, StagingError
 from ingest.streams import EVENTS, Stream
 from ingest.tables import RAW_TABLES
 from ingest.windows import Windows
 from resources.lake import Lake, LakeError
-from resources.stripe_api import PermissionMissing, StripeApi, StripeError
+from resources.stripe_api import BadRequest, PermissionMissing, StripeApi, StripeError
 
-__all__ = ["Backfill", "probe"]
+__all__ = ["Backfill", "PermissionsMissing", "probe"]
 
 _EVENTS_KEPT_SECONDS = 30 * 86_400
+# Lists that some accounts and API versions give per customer only.
+_PER_CUSTOMER = frozenset({"payment_methods"})
+_CUSTOMERS_AT_ONCE = 16
 # Linked tables are committed after those that hold the links.
 _COMMITTED_AFTER: dict[str, tuple[str, ...]] = {
     "charges": ("invoice_payments",),
@@ -33,12 +35,19 @@ _COMMITTED_AFTER: dict[str, tuple[str, ...]] = {
 }
 
 
+class PermissionsMissing(StripeError):
+    """Streams that the key may not read; the message names each with its permission."""
+
+
 async def probe(api: StripeApi, streams: Sequence[Stream]) -> None:
-    """Ask one row of every stream. Raises: ExtractionFailed naming every stream and permission that is missing."""
+    """Ask one row of every stream. Raises: PermissionsMissing, StripeError."""
 
     async def missing(stream: Stream) -> str | None:
         try:
             await api.list_page(stream.path, {"limit": 1, **stream.params})
+        except BadRequest as error:
+            if stream.table not in _PER_CUSTOMER or error.param != "customer":
+                raise
         except PermissionMissing as error:
             told = "" if error.permission is None else f", Stripe names {error.permission}"
             return f"{stream.table} needs read permission for {stream.permission}{told}"
@@ -46,7 +55,7 @@ async def probe(api: StripeApi, streams: Sequence[Stream]) -> None:
 
     found = [text for text in await asyncio.gather(*map(missing, streams)) if text is not None]
     if found:
-        raise ExtractionFailed("the Stripe key lacks permissions: " + "; ".join(found))
+        raise PermissionsMissing("the Stripe key lacks permissions: " + "; ".join(found))
 
 
 class Backfill:
@@ -64,12 +73,13 @@ class Backfill:
         self._api, self._lake, self._staging = api, lake, staging
         self._committer, self._changes, self._board = committer, changes, board
         self._ended: dict[str, asyncio.Event] = {}
+        self._permitted = asyncio.Event()
         self.parts: list[Part] = []
+        self.unfinished: dict[str, str] = {}
         self.writes: list[TableWrite] = []
 
     async def run(self, streams: Sequence[Stream], *, floor: int, frozen_at: int) -> dict[str, Exception]:
-        """Load the streams; what failed, by stream. Raises: ExtractionFailed when permissions are missing."""
-        await probe(self._api, streams)
+        """Load the streams; what failed, by stream. Raises: PermissionsMissing, StripeError."""
         self._ended = {stream.table: asyncio.Event() for stream in streams}
         readers = []
         for stream in streams:
@@ -80,7 +90,16 @@ class Backfill:
                 part.windows = Windows.over(since, frozen_at + 1)
             readers.append(ListReader(self._api, self._staging, part, stream))
             self._board.watch(stream.table, readers[-1])
-        results = await asyncio.gather(*(self._load(reader) for reader in readers))
+        # Reading begins beside the probes, to spare their time; nothing is committed before they all passed.
+        loads = [asyncio.create_task(self._load(reader)) for reader in readers]
+        try:
+            await probe(self._api, streams)
+            self._permitted.set()
+            results = await asyncio.gather(*loads)
+        finally:
+            for load in loads:
+                load.cancel()
+            await asyncio.gather(*loads, return_exceptions=True)
         errors = {s.table: error for s, error in zip(streams, results, strict=True) if error is not None}
         if not errors and {"invoice_payments", "charges"} & self._ended.keys() and "invoices" not in self._ended:
             self.writes += await asyncio.to_thread(self._committer.relink)
@@ -90,8 +109,9 @@ class Backfill:
         table, part = reader.stream.table, reader.part
         try:
             if not part.committed:
-                await reader.run()
+                await self._read(reader)
                 self._board.put(table, "waiting")
+                await self._permitted.wait()
                 for other in _COMMITTED_AFTER.get(table, ()):
                     if other in self._ended:
                         await self._ended[other].wait()
@@ -109,6 +129,60 @@ class Backfill:
             self._ended[table].set()
         self._board.put(table, "done")
         return None
+
+    async def _read(self, reader: ListReader) -> None:
+        try:
+            await reader.run()
+        except BadRequest as error:
+            if reader.stream.table not in _PER_CUSTOMER or error.param != "customer":
+                raise
+            await self._per_customer(reader)
+
+    async def _per_customer(self, reader: ListReader) -> None:
+        """A list that this account gives for one customer at a time: ask those with activity, within the budget.
+
+        Customers without rows in the table come first, so that runs that stop at the budget get on.
+        """
+        for other in ("customers", "subscriptions", "charges"):
+            if other in self._ended:
+                await self._ended[other].wait()
+        customers = await asyncio.to_thread(self._active_customers, reader.stream.table)
+        asked = 0
+        places = asyncio.Semaphore(_CUSTOMERS_AT_ONCE)
+
+        async def ask(customer: str) -> None:
+            nonlocal asked
+            async with places:
+                if self._api.limiter.within_budget():
+                    await reader.read_parent({"customer": customer})
+                    asked += 1
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for customer in customers:
+                    group.create_task(ask(customer))
+        except BaseExceptionGroup as failures:
+            raise first_error(failures) from None
+        reader.part.windows.live.clear()
+        if asked < len(customers):
+            self.unfinished[reader.stream.table] = (
+                f"stopped at the request budget of {self._api.limiter.budget} after {asked} of "
+                f"{len(customers)} customers; the next run goes on"
+            )
+
+    def _active_customers(self, table: str) -> list[str]:
+        """Customers that can have a row: with a default payment method, a subscription or a charge."""
+        found: set[str] = set()
+        for name, column in (("subscriptions", "customer"), ("charges", "customer"), (table, "customer")):
+            if self._lake.exists(lake_table(name)):
+                found |= set(self._lake.read(lake_table(name), columns=[column])[column].unique().to_pylist())
+        known: set[str] = set()
+        if self._lake.exists(lake_table(table)):
+            known = set(self._lake.read(lake_table(table), columns=["customer"])["customer"].to_pylist())
+        if self._lake.exists(lake_table("customers")):
+            rows = self._lake.read(lake_table("customers"), columns=["id", "default_payment_method"])
+            found |= set(rows.filter(pc.is_valid(rows["default_payment_method"]))["id"].to_pylist())
+        return sorted((name for name in found if name), key=lambda name: (name in known, name))
 
     async def _find_unlisted(self, reader: ListReader) -> None:
         """Read again, one by one, what the table has and the list has not: it is deleted, or has moved away."""

@@ -25,13 +25,13 @@ from ingest.tables import RAW_TABLES
 from ingest.windows import PAGE, Windows
 from resources.lake import Lake
 from resources.stripe_api import NotFound, StripeApi
-from resources.stripe_clock import MICROS
+from resources.stripe_clock import MICROS, utc
 
 __all__ = ["OVERLAP_SECONDS", "SCAN", "ChangeReader", "changes_part"]
 
 OVERLAP_SECONDS = 900
 SCAN = "events~scan"
-_ROUTING = ("id", "created", "type", "object_type", "object_id", "replaces", "touched")
+_ROUTING = ("id", "created", "type", "object_type", "object_id", "replaces", "object_created", "touched")
 # A short scan is not worth a second cursor: the last page of each cursor is seldom full.
 _LEAST_EVENTS_TO_STEAL = 1_500
 _ROWS_AT_ONCE = 500
@@ -79,7 +79,7 @@ class ChangeReader:
             if change.table in self.loaded:
                 by_table.setdefault(change.table, []).append(change)
         counts = dict.fromkeys(Verdict, 0)
-        work: list[tuple[Part, Stream, list[str], dict[str, Stored]]] = []
+        work: list[tuple[Part, Stream, list[Change], dict[str, Stored]]] = []
         for table, changes in by_table.items():
             part = self._part(table)
             staged = set(part.column(table, "id")["id"].to_pylist())
@@ -93,7 +93,7 @@ class ChangeReader:
             await self._stage_payloads(scan, part, STREAMS[table], verdicts[Verdict.SNAPSHOT])
             await self._bury_deleted(scan, part, STREAMS[table], verdicts[Verdict.TOMBSTONE], stored)
             if verdicts[Verdict.READ]:
-                work.append((part, STREAMS[table], [c.object_id for c in verdicts[Verdict.READ]], stored))
+                work.append((part, STREAMS[table], verdicts[Verdict.READ], stored))
         settled = by_table.keys() & {"invoices", "charges", "invoice_payments"}
         try:
             async with asyncio.TaskGroup() as group:
@@ -210,18 +210,19 @@ class ChangeReader:
         part.windows = Windows.over(max(0, gte), lt)
         await ListReader(self._api, self._staging, part, stream).run()
 
-    async def read_again(self, part: Part, stream: Stream, ids: list[str], stored: Mapping[str, Stored]) -> None:
-        """Read objects by id, or list the span of their creation when that takes fewer requests."""
-        created = self._lake.find(
-            lake_table(stream.table), "id", pa.array(ids), RAW_TABLES[stream.table], ("id", "created")
-        )
-        if stream.created and len(created) == len(ids) and len(ids) > 1:
-            first, last = (bound.timestamp() for bound in pc.min_max(created["created"]).as_py().values())
-            if len(ids) > self._pages_between(stream.table, first, last):
-                await self._list(part, stream, int(first), int(last) + 1)
+    async def read_again(
+        self, part: Part, stream: Stream, changes: list[Change], stored: Mapping[str, Stored]
+    ) -> None:
+        """Read changed objects by id, or list the span of their creation when that takes fewer requests."""
+        moments = [change.created for change in changes if change.created is not None]
+        if stream.created and moments and len(moments) == len(changes):
+            first, last = min(moments), max(moments)
+            unseen = sum(change.object_id not in stored for change in changes)
+            if len(changes) > self._pages_between(stream.table, first, last, unseen):
+                await self._list(part, stream, first, last + 1)
                 seen = set(part.column(stream.table, "id")["id"].to_pylist())
-                ids = [identity for identity in ids if identity not in seen]
-        await self.read_each(part, stream, ids, stored)
+                changes = [change for change in changes if change.object_id not in seen]
+        await self.read_each(part, stream, [change.object_id for change in changes], stored)
 
     async def read_each(self, part: Part, stream: Stream, ids: list[str], stored: Mapping[str, Stored]) -> None:
         """Read objects by id; those that are gone become tombstones."""
@@ -233,13 +234,16 @@ class ChangeReader:
         except BaseExceptionGroup as failures:
             raise first_error(failures) from None
 
-    def _pages_between(self, table: str, first: float, last: float) -> int:
-        """Pages that listing a span of creation times would take."""
-        column = self._lake.read(lake_table(table), columns=["created"])["created"]
-        field = RAW_TABLES[table].field("created").type
-        low, high = (pa.scalar(int(bound) * MICROS, pa.int64()).cast(field) for bound in (first, last + 1))
-        inside = pc.sum(pc.and_(pc.greater_equal(column, low), pc.less(column, high))).as_py() or 0
-        return ceil(inside / PAGE) + 1
+    def _pages_between(self, table: str, first: int, last: int, unseen: int) -> int:
+        """Pages that listing a span of creation times would take, with so many objects that are not stored yet."""
+        inside = 0
+        if self._lake.exists(lake_table(table)):
+            column = self._lake.read(lake_table(table), columns=["created"])["created"].cast(
+                pa.timestamp("us", "UTC")
+            )
+            low, high = (pa.scalar(utc(bound * MICROS), column.type) for bound in (first, last + 1))
+            inside = pc.sum(pc.and_(pc.greater_equal(column, low), pc.less(column, high))).as_py() or 0
+        return ceil((inside + unseen) / PAGE) + 1
 
     async def _read(self, part: Part, stream: Stream, identity: str, newer_than: int) -> None:
         """Read one object; its version is later than the stored row's, which was there before the request."""

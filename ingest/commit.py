@@ -5,7 +5,7 @@ that is not; nested lists replaced as a set with their parent, and only if the p
 the stored one. Everything may be repeated after a kill: the second time changes nothing. Not here: reading Stripe.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -151,10 +151,10 @@ class Committer:
         except TableMissingError:
             return fields.empty_table()
 
-    def relink(self, touched: Mapping[str, Part] | None = None) -> list[TableWrite]:
+    def relink(self, touched: Sequence[Part] | None = None) -> list[TableWrite]:
         """Fill links into stored rows that came before their invoice payment or charge.
 
-        `touched` are the parts of a run of few changes, by table; without it every stored row is looked at.
+        `touched` are the parts of a run of few changes; without it every stored row is looked at.
         """
         if touched is None:
             links = Links(
@@ -184,16 +184,14 @@ class Committer:
         changed = links.changed(table, self._stored(table, names))["id"].combine_chunks()
         return self._find(table, "id", changed)
 
-    def _touched(self, parts: Mapping[str, Part]) -> tuple[Links, dict[str, pa.Table]]:
+    def _touched(self, parts: Sequence[Part]) -> tuple[Links, dict[str, pa.Table]]:
         """Links around the staged invoice payments and charges, and the stored rows that they may change."""
         invoices, intents = [_NO_IDS], [_NO_IDS]
-        if "invoice_payments" in parts:
-            paid = parts["invoice_payments"].column("invoice_payments", "invoice", "payment_intent")
-            invoices.append(paid["invoice"].drop_null().combine_chunks())
-            intents.append(paid["payment_intent"].drop_null().combine_chunks())
-        if "charges" in parts:
-            tried = parts["charges"].column("charges", "payment_intent")
-            intents.append(tried["payment_intent"].drop_null().combine_chunks())
+        for part in parts:
+            table = part.tables[0]
+            intents.append(_ids([part.column(table, "payment_intent")["payment_intent"]]))
+            if table == "invoice_payments":
+                invoices.append(_ids([part.column(table, "invoice")["invoice"]]))
         payments = _distinct(
             pa.concat_tables(
                 [

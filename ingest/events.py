@@ -67,6 +67,7 @@ def _event_row(event: Any, provenance: Provenance) -> dict[str, Any]:
         "source": provenance.source,
         "replaces": False,
         "children": None,
+        "object_created": payload["created"] if type(payload.get("created")) is int else None,
         "touched": _touched(kind, payload),
     }
     if stream is None:
@@ -123,7 +124,8 @@ def _has_what_is_needed(stream: Stream, payload: Mapping[str, Any]) -> bool:
 class Change:
     """What the events of a scan say about one object.
 
-    `at` is the second of the newest; `payload` the event whose payload is the object's newest state, if one is.
+    `at` is the second of the newest; `payload` the event whose payload is the object's newest state, if one is;
+    `created` the second in which the object was made, if the events tell.
     """
 
     table: str
@@ -131,6 +133,7 @@ class Change:
     at: int
     deleted: bool
     payload: str | None
+    created: int | None
 
 
 class Verdict(Enum):
@@ -178,7 +181,16 @@ def changes_of(
         latest = [event for event in group if event["created"] == newest]
         gone = [event for event in group if _ends(event["type"])]
         alone = latest[0]["id"] if len(latest) == 1 and latest[0]["replaces"] else None
-        changes.append(Change(table, identity, newest // MICROS, bool(gone), gone[0]["id"] if gone else alone))
+        changes.append(
+            Change(
+                table,
+                identity,
+                newest // MICROS,
+                bool(gone),
+                gone[0]["id"] if gone else alone,
+                next((e["object_created"] for e in group if e["type"] != "touched"), None),
+            )
+        )
     return changes
 
 

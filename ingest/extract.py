@@ -10,29 +10,29 @@ import asyncio
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from ingest.backfill import Backfill
 from ingest.changes import ChangeReader
-from ingest.commit import Committer, TableWrite
+from ingest.commit import Committer
 from ingest.named import NamedObjects
 from ingest.progress import ProgressBoard
-from ingest.report import ExtractionFailed, ExtractReport, Mode, Progress, StreamReport, TableReport
+from ingest.report import ExtractionFailed, ExtractReport, Progress
+from ingest.session import heartbeat, identify
 from ingest.staging import Part, Staging, StagingError
 from ingest.streams import EVENTS, STREAMS, Stream, chosen
+from ingest.tally import Tally
 from resources.lake import Lake, LakeError
 from resources.state import State
-from resources.state.extraction import ExtractionState, RunRow, SharedPace
-from resources.stripe_api import PermissionMissing, StripeApi, StripeError
+from resources.state.extraction import ExtractionState, RunRow
+from resources.stripe_api import StripeApi, StripeError
 from resources.stripe_clock import MICROS
 
 __all__ = ["extract"]
 
-_STRIPE_BEGAN = int(datetime(2011, 1, 1, tzinfo=UTC).timestamp())
 _OLDEST_CURSOR_SECONDS = 28 * 86_400
-_BEAT_SECONDS = 1.0
 # Linked tables are committed after those that hold the links.
 _COMMIT_ORDER = ("invoice_payments", "charges")
 
@@ -93,49 +93,28 @@ class _Extraction:
         self._state = ExtractionState(state, now)
         self._folder, self._now = folder, now
         self._board = ProgressBoard(api.limiter, progress)
-        self._writes: list[TableWrite] = []
-        self._parts: dict[str, list[Part]] = {}
-        self._backfilled: set[str] = set()
-        self._errors: dict[str, Exception] = {}
-        self._changes: dict[str, int] = {}
-        self._account, self._run_id, self._resumed = "", "", False
-        self._until: int | None = None
+        self._tally = Tally(api, lake)
 
     async def extract(self, streams: tuple[Stream, ...], *, full: bool) -> ExtractReport:
+        tally = self._tally
         began = asyncio.get_running_loop().time()
         try:
             async with self._board:
-                self._account, floor = await self._identify()
-                resumed = await self._once(streams, floor, full=full)
-                if resumed and not self._errors:
+                tally.account, floor = await identify(self._api, self._state)
+                tally.resumed = await self._once(streams, floor, full=full)
+                if tally.resumed and not tally.errors:
                     # The journal tells of the past: what has happened since is one more scan.
                     await self._once(streams, floor, full=False)
         except _Refused as error:
-            self._errors.setdefault("run", error)
-        report = self._report(streams, asyncio.get_running_loop().time() - began)
-        if self._errors:
-            raise ExtractionFailed(self._trouble(), report) from next(iter(self._errors.values()))
+            tally.errors.setdefault("run", error)
+        report = tally.report(streams, asyncio.get_running_loop().time() - began)
+        if tally.errors:
+            raise ExtractionFailed(tally.trouble(), report) from next(iter(tally.errors.values()))
         return report
-
-    async def _identify(self) -> tuple[str, int]:
-        """The account's name in the state, and the second of its creation; asked once per key."""
-        key_print = self._api.fingerprint
-        known = self._state.account_of(key_print)
-        if known is None:
-            mode = "live" if self._api.kind.live else "test"
-            try:
-                account = (await self._api.account()).data
-                created = account.get("created")
-                floor = created if isinstance(created, int) else _STRIPE_BEGAN
-                known = (f"{account['id']}:{mode}", floor)
-            except PermissionMissing:
-                known = (f"key_{key_print[:16]}:{mode}", _STRIPE_BEGAN)
-            self._state.remember_account(key_print, *known)
-        return known
 
     async def _once(self, streams: tuple[Stream, ...], floor: int, *, full: bool) -> bool:
         """One run; True if it went on with an earlier one."""
-        cursor = self._state.cursor(self._account)
+        cursor = self._state.cursor(self._tally.account)
         if cursor is not None:
             self._api.clock.raise_floor(cursor.newest_read)
         # The events cursor is taken before the first list call: what changes meanwhile comes with later events.
@@ -144,24 +123,24 @@ class _Extraction:
         mark = newest.data[0]["created"] if newest.data else present
         fresh = self._fresh_plan(streams, cursor, present=present, mark=mark, floor=floor, full=full)
         run, resumed = self._begin(fresh, present, full=full)
-        self._run_id, self._resumed = run.run_id, self._resumed or resumed
+        self._tally.run_id = run.run_id
         plan = _Plan.from_json(run.plan)
-        beats = asyncio.create_task(self._beat(run))
         status = "failed"
         try:
-            async with Staging(self._folder, self._state, run.run_id) as staging:
-                await self._execute(run, plan, staging, streams)
-                if not self._errors:
+            async with (
+                heartbeat(self._api, self._database, run.account, run.run_id, self._now),
+                Staging(self._folder, self._state, run.run_id) as staging,
+            ):
+                await self._execute(run, plan, staging)
+                if not self._tally.errors:
                     status = "complete"
             self._state.end_run(run.run_id, status)
             if status == "complete":
                 staging.clear()
-        except _Refused:
-            self._state.end_run(run.run_id, status)
+        except BaseException:
+            # Whatever ended it, the next run goes on from the journal.
+            self._state.end_run(run.run_id, "failed")
             raise
-        finally:
-            beats.cancel()
-            await asyncio.gather(beats, return_exceptions=True)
         return resumed
 
     def _fresh_plan(
@@ -184,7 +163,7 @@ class _Extraction:
 
     def _begin(self, fresh: _Plan, present: int, *, full: bool) -> tuple[RunRow, bool]:
         """Go on with a run that was left, if it still serves, else begin one."""
-        left = self._state.unfinished(self._account)
+        left = self._state.unfinished(self._tally.account)
         if left is not None:
             plan = _Plan.from_json(left.plan)
             useless = full and not set(fresh.backfill) <= set(plan.backfill)
@@ -200,24 +179,11 @@ class _Extraction:
                 return RunRow(left.run_id, left.account, merged.to_json()), True
             self._state.end_run(left.run_id, "abandoned")
         run_id = f"{self._now():%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
-        return self._state.begin_run(run_id, self._account, fresh.to_json()), False
+        return self._state.begin_run(run_id, self._tally.account, fresh.to_json()), False
 
-    async def _beat(self, run: RunRow) -> None:
-        """Once a second: take this run's part of the account's pace, and show that it lives."""
-        pace = SharedPace(self._database, run.account, run.run_id, self._now)
-        try:
-            while True:
-                runs, lowest = await asyncio.to_thread(pace.exchange, self._api.limiter.learned())
-                self._api.limiter.share_with(runs)
-                self._api.limiter.heed(lowest)
-                await asyncio.to_thread(self._state.beat, run.run_id)
-                await asyncio.sleep(_BEAT_SECONDS)
-        finally:
-            pace.leave()
-
-    async def _execute(self, run: RunRow, plan: _Plan, staging: Staging, streams: tuple[Stream, ...]) -> None:
+    async def _execute(self, run: RunRow, plan: _Plan, staging: Staging) -> None:
         committer = Committer(self._lake, {"run_id": run.run_id})
-        cursor = self._state.cursor(self._account)
+        cursor = self._state.cursor(self._tally.account)
         loaded = set() if cursor is None else set(cursor.loaded)
         named = NamedObjects(self._api, self._lake, staging)
         changes = ChangeReader(self._api, self._lake, staging, loaded | set(plan.backfill))
@@ -225,151 +191,58 @@ class _Extraction:
             backfill = Backfill(self._api, self._lake, staging, committer, changes, self._board)
             todo = [STREAMS[name] for name in plan.backfill]
             errors = await backfill.run(todo, floor=plan.floor, frozen_at=plan.frozen_at)
-            self._note(backfill.parts, backfill.writes)
-            self._note([], await asyncio.to_thread(committer.set_aside, backfill.parts))
-            self._backfilled |= set(plan.backfill)
-            self._errors.update(errors)
+            self._tally.note(backfill.parts, backfill.writes)
+            self._tally.note([], await asyncio.to_thread(committer.set_aside, backfill.parts))
+            self._tally.backfilled |= set(plan.backfill)
+            self._tally.errors.update(errors)
+            self._tally.unfinished.update(backfill.unfinished)
             if errors:
                 return
-            for part in await named.look_up(changes.loaded):
-                await self._commit(committer, [part], relevant=True)
+            await self._commit(committer, await named.look_up(changes.loaded))
             self._state.save_cursor(
-                self._account,
+                self._tally.account,
                 events_from=plan.events_from,
                 routed=False,
                 newest_read=self._api.clock.latest,
-                loaded=dict.fromkeys(plan.backfill, plan.frozen_at * MICROS),
+                loaded={
+                    name: plan.frozen_at * MICROS for name in plan.backfill if name not in backfill.unfinished
+                },
             )
         scan = changes.scan(plan.events_from)
         self._board.watch(EVENTS.table, scan)
         await scan.run()
         verdicts = await changes.route(scan.part, plan.events_from, skip_landed=plan.skip_landed)
         for verdict, count in verdicts.items():
-            self._changes[verdict.name.lower()] = self._changes.get(verdict.name.lower(), 0) + count
+            name = verdict.name.lower()
+            self._tally.changes[name] = self._tally.changes.get(name, 0) + count
         parts = [*changes.parts.values(), *await named.look_up(changes.loaded, among=changes.parts)]
-        await self._commit(committer, parts, relevant=True)
-        links = {name: changes.parts[name] for name in _COMMIT_ORDER if name in changes.parts}
-        if any(part.bytes for part in links.values()):
-            self._note([], await asyncio.to_thread(committer.relink, links))
-        await self._commit(committer, [scan.part], relevant=True)
-        self._note([], await asyncio.to_thread(committer.set_aside, [*parts, scan.part]))
+        await self._commit(committer, parts)
+        linking = [part for part in parts if part.tables[0] in _COMMIT_ORDER and part.bytes]
+        if linking:
+            self._tally.note([], await asyncio.to_thread(committer.relink, linking))
+        await self._commit(committer, [scan.part])
+        self._tally.note([], await asyncio.to_thread(committer.set_aside, [*parts, scan.part]))
         self._board.put(EVENTS.table, "done")
-        self._until = changes.newest(scan.part, plan.events_from)
+        self._tally.events_until = changes.newest(scan.part, plan.events_from)
         self._state.save_cursor(
-            self._account,
-            events_from=self._until,
+            self._tally.account,
+            events_from=self._tally.events_until,
             routed=True,
             newest_read=self._api.clock.latest,
             loaded={},
         )
 
-    async def _commit(self, committer: Committer, parts: Iterable[Part], *, relevant: bool) -> None:
-        def place(part: Part) -> int:
-            table = part.tables[0]
-            return _COMMIT_ORDER.index(table) if table in _COMMIT_ORDER else len(_COMMIT_ORDER)
-
-        for part in sorted(parts, key=place):
-            stream = STREAMS[part.tables[0]]
-            writes = await asyncio.to_thread(committer.commit, part, stream, relevant_links=relevant)
-            self._note([part], writes)
-
-    def _note(self, parts: Iterable[Part], writes: Iterable[TableWrite]) -> None:
+    async def _commit(self, committer: Committer, parts: Iterable[Part]) -> None:
+        """Commit changes: first what links are made of, in their order, then the other tables side by side."""
+        by_table: dict[str, list[Part]] = {}
         for part in parts:
-            self._parts.setdefault(part.tables[0], []).append(part)
-        self._writes += writes
+            by_table.setdefault(part.tables[0], []).append(part)
 
-    def _trouble(self) -> str:
-        """What went wrong, in one line; streams that failed alike are named together."""
-        by_message: dict[str, list[str]] = {}
-        for stream, error in self._errors.items():
-            by_message.setdefault(str(error), []).append(stream)
-        return "; ".join(
-            message if names == ["run"] or len(names) > 3 else f"{', '.join(names)}: {message}"
-            for message, names in by_message.items()
-        )
+        async def write(table: str) -> None:
+            for part in by_table.pop(table, ()):
+                writes = await asyncio.to_thread(committer.commit, part, STREAMS[table], relevant_links=True)
+                self._tally.note([part], writes)
 
-    def _report(self, streams: tuple[Stream, ...], seconds: float) -> ExtractReport:
-        written: dict[str, list[TableWrite]] = {}
-        for write in self._writes:
-            written.setdefault(write.table, []).append(write)
-        names = {stream.table for stream in streams} | {
-            t for s in STREAMS.values() for t in s.tables if t in written
-        }
-        tables, reports = [], []
-        for stream in STREAMS.values():
-            if stream.table not in names and not set(stream.tables) & written.keys():
-                continue
-            reports.append(self._stream_report(stream, written))
-            for table in stream.tables:
-                tables.append(self._table_report(table, stream, written.get(table, [])))
-        if "quarantine" in written:
-            tables.append(self._table_report("quarantine", EVENTS, written["quarantine"]))
-        usage = self._api.limiter.total
-        mode: Mode = "unchanged"
-        if self._errors:
-            mode = "failed"
-        elif self._backfilled:
-            mode = "backfill"
-        elif written:
-            mode = "incremental"
-        return ExtractReport(
-            run_id=self._run_id,
-            account=self._account,
-            live=self._api.kind.live,
-            mode=mode,
-            complete=not self._errors,
-            resumed=self._resumed,
-            tables=tuple(tables),
-            streams=tuple(reports),
-            requests=usage.requests,
-            limited=usage.limited,
-            retried=usage.retried,
-            request_budget=self._api.limiter.budget,
-            seconds=seconds,
-            events_until=self._until,
-            changes=dict(self._changes),
-        )
-
-    def _stream_report(self, stream: Stream, written: dict[str, list[TableWrite]]) -> StreamReport:
-        parts = self._parts.get(stream.table, [])
-        operations = [name for name in self._api.limiter.usage if _belongs(name, stream)]
-        usages = [self._api.limiter.usage[name] for name in operations]
-        mode: Mode = "unchanged"
-        if stream.table in self._errors:
-            mode = "failed"
-        elif stream.table in self._backfilled:
-            mode = "backfill"
-        elif set(stream.tables) & written.keys():
-            mode = "incremental"
-        error = self._errors.get(stream.table)
-        return StreamReport(
-            stream=stream.table,
-            mode=mode,
-            pages=sum(part.counts.get("pages", 0) for part in parts),
-            seen=sum(part.counts.get("seen", 0) for part in parts),
-            requests=sum(usage.requests for usage in usages),
-            limited=sum(usage.limited for usage in usages),
-            retried=sum(usage.retried for usage in usages),
-            quarantined=sum(part.counts.get("quarantined", 0) for part in parts),
-            error=None if error is None else str(error),
-        )
-
-    def _table_report(self, table: str, stream: Stream, writes: list[TableWrite]) -> TableReport:
-        name = f"stripe/{table}"
-        mode: Mode = "backfill" if stream.table in self._backfilled else "incremental" if writes else "unchanged"
-        return TableReport(
-            table=table,
-            stream=stream.table,
-            mode=mode,
-            upserted=sum(write.written for write in writes),
-            left=sum(write.left for write in writes),
-            rows=self._lake.row_count(name),
-            version=self._lake.version(name),
-        )
-
-
-def _belongs(operation: str, stream: Stream) -> bool:
-    """Whether an operation is one of a stream's: its list, its look-ups, its sub-lists."""
-    path = operation.removeprefix("GET /v1/")
-    own = path == stream.path or path == f"{stream.path}/{{id}}"
-    return own or (stream.nested is not None and path == stream.nested.path)
+        for table in _COMMIT_ORDER:
+            await write(table)
+        await asyncio.gather(*map(write, list(by_table)))

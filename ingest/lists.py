@@ -115,6 +115,24 @@ class ListReader:
         for parent, work in opened:
             group.create_task(self._sublist(parent, work))
 
+    async def read_parent(self, parent: dict[str, str]) -> None:
+        """Stage the whole list of one parent, for a list that is given for one parent at a time only."""
+        window = Window(0, None)
+        has_more = True
+        while has_more:
+            try:
+                page = await self._api.list_page(self.stream.path, {**self._params(window), **parent})
+            except CursorGone:
+                window.cursor = None
+                continue
+            read = read_objects(
+                self.stream, page.data, Provenance(page.read_at, page.read_at, "api", self._api.kind.live)
+            )
+            _, window.cursor = _marks(page.data)
+            has_more = page.has_more and window.cursor is not None
+            self.part.add(pages=1, seen=len(page.data))
+            await self._staging.write(self.part, read.rows)
+
     async def _sublist(self, parent: str, work: Mapping[str, Any]) -> None:
         try:
             rows = await complete(self._api, self.stream, work["object"], work["read_at"])

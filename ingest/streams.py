@@ -112,6 +112,7 @@ STREAM_OF_OBJECT: dict[str, Stream] = {stream.object: stream for stream in _ALL 
 _EVENT_ROUTING = (
     column("replaces", pa.bool_(), "the payload is as good as reading the object"),
     column("children", pa.string(), "rows of the payload's nested list, JSON"),
+    column("object_created", pa.int64(), "creation of the object, seconds"),
     column("touched", pa.string(), "ids of objects that the event changes besides its own, JSON"),
 )
 STAGED: dict[str, pa.Schema] = {

@@ -127,3 +127,28 @@ def test_an_unreachable_api_ends_with_one_line_and_tables_as_they_were(tmp_path:
     with pytest.raises(ExtractionFailed, match=r"^Stripe is not reachable at http://127\.0\.0\.1:9 "):
         account.extract("http://127.0.0.1:9")
     assert not account.lake.exists("stripe/customers")
+
+
+def test_payment_methods_are_asked_per_active_customer_where_no_list_is_given(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    sandbox.control(faults={"payment_methods_need_customer": True})
+    account = Account(tmp_path)
+    assert account.extract(sandbox.stripe).complete
+    assert differences(account, sandbox) == []
+
+
+def test_the_fan_out_stops_at_the_budget_and_the_next_run_goes_on(sandbox: Sandbox, tmp_path: Path) -> None:
+    sandbox.control(faults={"payment_methods_need_customer": True})
+    account = Account(tmp_path, budget=70)
+    report = account.extract(sandbox.stripe)
+    (stream,) = [s for s in report.streams if s.stream == "payment_methods"]
+    assert stream.error is not None
+    assert "stopped at the request budget of 70" in stream.error
+    assert report.requests <= 100
+    first = len(account.rows("payment_methods"))
+    account.budget = None
+    again = account.extract(sandbox.stripe)
+    assert again.table("payment_methods").mode == "backfill"
+    assert len(account.rows("payment_methods")) > first
+    assert differences(account, sandbox) == []
