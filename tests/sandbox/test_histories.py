@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from collections import Counter
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -168,11 +169,11 @@ def test_the_country_table_is_whole() -> None:
     assert (ALPHA2["ZAF"], ALPHA2["GBR"], ALPHA2["XKX"]) == ("ZA", "GB", "XK")
 
 
-def test_the_real_histories_make_an_account() -> None:
-    """Only where the file is at hand: it is no part of the project."""
-    path = next(Path(__file__).resolve().parents[3].glob("*/real/subscriptions_2018.csv.gz"), None)
-    if path is None:
-        pytest.skip("the real subscription histories are not at hand")
+def test_the_real_histories_can_be_read() -> None:
+    beside = Path(__file__).parents[3] / "shared" / "real" / "subscriptions_2018.csv.gz"
+    path = Path(os.environ.get("HISTORIES_FILE", beside))
+    if not path.is_file():
+        pytest.skip("the real histories are not here: set HISTORIES_FILE to a file of them")
     histories = list(read_histories(path))
     assert len(histories) == 64_282
-    assert all(history.country for history in histories if history.country is not None)
+    assert sum(history.country is None for history in histories) < 4_000
