@@ -31,6 +31,11 @@ class CaseStudyConsent(BaseModel):
     anonymised: bool = False
     customers: frozenset[str] = Field(frozenset(), description="Stripe customer ids that agreed; they stay local")
 
+    @property
+    def consented(self) -> frozenset[str] | None:
+        """Whose growth may be counted in a group: nobody's without consent, None for everybody's."""
+        return (self.customers or None) if self.anonymised else frozenset()
+
 
 class Operator(BaseModel):
     """Everything the operator has said."""

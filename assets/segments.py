@@ -4,15 +4,16 @@ Here: which tables a segment reads, the call, and its metadata. Not here: any ru
 imported when a step runs, as the code location loads in every run process.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
+from assets.account import PaidWork
 from assets.metadata import bar_chart, counted
 from assets.sources import Sources
-from assets.tables import stored, table_asset
+from assets.tables import key_check_spec, stored, table_asset, table_spec
 from resources.wiring import LakeResource, RatesResource, SegmentChoices, StateResource
 from segments.tables import SEGMENT_TABLES
 
@@ -79,10 +80,8 @@ def subscription_mrr(lake: LakeResource, state: StateResource) -> dg.Materialize
 
     sources = Sources(lake.open(), state.open())
     raw = {name: sources.whole(f"stripe/{name}") for name in _RAW}
-    previous, since = sources.before("segments/subscription_mrr")
-    changed = None
-    if since is not None:
-        changed = ChangedIds(**{name: sources.fetched_since(f"stripe/{name}", since) for name in raw})
+    previous = sources.before("segments/subscription_mrr")
+    changed = ChangedIds(**{name: sources.changed_since(f"stripe/{name}", previous) for name in raw})
     table = subscription_mrr_table(
         raw.pop("subscriptions"), **raw, as_of=sources.position.as_of, previous=previous, changed=changed
     )
@@ -110,7 +109,7 @@ def mrr_tiers(lake: LakeResource, state: StateResource, choices: SegmentChoices)
         sources("stripe/customers"),
         rates=_rates(sources, choices.reporting_currency),
         reporting_currency=choices.reporting_currency,
-        previous=sources.before("segments/mrr_tiers")[0],
+        previous=sources.before("segments/mrr_tiers"),
         as_of=sources.position.as_of,
     )
     moved = waterfall(table)
@@ -180,7 +179,7 @@ def churn_risk(lake: LakeResource, state: StateResource, choices: SegmentChoices
         sources("stripe/customers"),
         sources("stripe/disputes"),
         customer_mrr_months=sources("segments/customer_mrr_months"),
-        previous=sources.before("segments/churn_risk")[0],
+        previous=sources.before("segments/churn_risk"),
         reporting_currency=choices.reporting_currency,
         as_of=sources.position.as_of,
     )
@@ -229,13 +228,142 @@ def disputes_by_reason(lake: LakeResource, state: StateResource, choices: Segmen
     return _stored(lake.open(), sources, "disputes_by_reason", table)
 
 
+@_segment("mrr_movements", "segments/customer_mrr_months", "segments/fx_rates")
+def mrr_movements(lake: LakeResource, state: StateResource, choices: SegmentChoices) -> dg.MaterializeResult:
+    """New, expansion, contraction, churn, reactivation and exchange effect by customer and month."""
+    from segments.fx import FxRates
+    from segments.movements import mrr_movements as movements
+    from segments.rates import rates_by_month
+
+    sources = Sources(lake.open(), state.open(), engine=choices.engine)
+    as_of = sources.position.as_of
+    published = FxRates(sources.whole("segments/fx_rates").to_pylist())
+    table = movements(
+        sources("segments/customer_mrr_months"),
+        rates=rates_by_month(published, reporting_currency=choices.reporting_currency, as_of=as_of),
+        reporting_currency=choices.reporting_currency,
+        as_of=as_of,
+    )
+    return _stored(lake.open(), sources, "mrr_movements", table, chart=bar_chart(counted(table, "movement")))
+
+
+@_segment(
+    "growth",
+    "segments/customer_mrr_months",
+    "stripe/subscriptions",
+    "stripe/invoices",
+    "stripe/invoice_lines",
+    "stripe/charges",
+    "stripe/disputes",
+    "stripe/refunds",
+    "stripe/customers",
+)
+def growth(lake: LakeResource, state: StateResource, choices: SegmentChoices) -> dg.MaterializeResult:
+    """Growth of each customer and the gates it passed."""
+    from segments.growth import growth as grown
+
+    sources = Sources(lake.open(), state.open(), engine=choices.engine)
+    table = grown(
+        sources("segments/customer_mrr_months"),
+        sources("stripe/subscriptions"),
+        sources("stripe/invoices"),
+        sources("stripe/invoice_lines"),
+        sources("stripe/charges"),
+        sources("stripe/disputes"),
+        sources("stripe/refunds"),
+        sources("stripe/customers"),
+        as_of=sources.position.as_of,
+    )
+    candidates = counted(table, "candidate").get("True", 0)
+    return _stored(lake.open(), sources, "growth", table, candidates=candidates)
+
+
+@_segment(
+    "segment_history",
+    "segments/mrr_tiers",
+    "segments/churn_risk",
+    "segments/customer_markets",
+    "segments/growth",
+    "stripe/disputes",
+    "stripe/charges",
+)
+def segment_history(lake: LakeResource, state: StateResource, choices: SegmentChoices) -> dg.MaterializeResult:
+    """Customers and MRR of each segment today, added to the days before."""
+    from segments.history import segment_history as history
+
+    sources = Sources(lake.open(), state.open(), engine=choices.engine)
+    table = history(
+        sources("segments/mrr_tiers"),
+        sources("segments/churn_risk"),
+        sources("segments/customer_markets"),
+        growth=sources("segments/growth"),
+        disputes=sources("stripe/disputes"),
+        charges=sources("stripe/charges"),
+        previous=sources.before("segments/segment_history"),
+        reporting_currency=choices.reporting_currency,
+        as_of=sources.position.as_of,
+    )
+    return _stored(lake.open(), sources, "segment_history", table)
+
+
+_RELEASED = {name: SEGMENT_TABLES[name] for name in ("released_cells", "released_members")}
+_RELEASED_FROM = (
+    "mrr_tiers",
+    "subscription_mrr",
+    "markets",
+    "customer_markets",
+    "churn_risk",
+    "growth",
+    "disputes_by_reason",
+)
+
+
+@dg.multi_asset(
+    name="release",
+    specs=[
+        table_spec(
+            f"segments/{name}",
+            schema,
+            deps=[*(f"segments/{table}" for table in _RELEASED_FROM), "stripe/subscription_items"],
+            kinds={"python"},
+        )
+        for name, schema in _RELEASED.items()
+    ],
+    check_specs=[key_check_spec(f"segments/{name}") for name in _RELEASED],
+)
+def release(
+    lake: LakeResource, state: StateResource, choices: SegmentChoices, paid_work: dg.ResourceParam[PaidWork]
+) -> Iterator[dg.MaterializeResult]:
+    """What may leave about each group: nothing under k, dominated by one, or told by a difference."""
+    from segments.release import release_cells
+
+    sources = Sources(lake.open(), state.open())
+    operator = paid_work.operator()
+    released = release_cells(
+        **{name: sources.whole(f"segments/{name}") for name in _RELEASED_FROM},
+        subscription_items=sources.whole("stripe/subscription_items"),
+        last_cells=sources.before("segments/released_cells"),
+        last_members=sources.before("segments/released_members"),
+        as_of=sources.position.as_of,
+        reporting_currency=choices.reporting_currency,
+        products=operator.products,
+        consented=operator.case_studies.consented,
+    )
+    yield _stored(lake.open(), sources, "released_cells", released.released_cells, counts=dict(released.counts))
+    yield _stored(lake.open(), sources, "released_members", released.released_members)
+
+
 SEGMENT_ASSETS = (
     fx_rates,
     subscription_mrr,
     mrr_tiers,
     customer_mrr_months,
+    mrr_movements,
     churn_risk,
     customer_markets,
     markets,
+    growth,
     disputes_by_reason,
+    segment_history,
+    release,
 )

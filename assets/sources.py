@@ -5,7 +5,6 @@ the rows. `pandas` hands Arrow tables to the segment functions, which bring them
 relations over the files, for more rows than memory holds.
 """
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from segments.inputs import COLUMNS
@@ -53,17 +52,17 @@ class Sources:
         version = self.versions[table] = self._lake.open(table).version()
         return self._lake.read(table, version=version)
 
-    def before(self, table: str) -> "tuple[pa.Table | None, datetime | None]":
-        """The table as the last run left it, and its `as_of`; None for what there is not."""
-        if not self._lake.exists(table):
-            return None, None
-        rows = self._lake.read(table)
-        return rows, rows["as_of"][0].as_py() if rows.num_rows else None
+    def before(self, table: str) -> "pa.Table | None":
+        """The table as the last run left it; None before the first."""
+        return self._lake.read(table) if self._lake.exists(table) else None
 
-    def fetched_since(self, table: str, since: datetime) -> frozenset[str]:
-        """Ids of rows of a raw table that were read at or after a time."""
+    def changed_since(self, table: str, earlier: "pa.Table | None") -> frozenset[str]:
+        """Ids of rows of a raw table that were read at or after the time for which an earlier table holds."""
         import pyarrow.compute as pc
 
+        if earlier is None or not earlier.num_rows:
+            return frozenset()
+        since = earlier["as_of"][0]
         rows = self._lake.read(table, columns=["id", "fetched_at"])
         fresh = rows.filter(pc.greater_equal(rows["fetched_at"], since))
         return frozenset(fresh["id"].to_pylist())

@@ -1,0 +1,32 @@
+"""The Dagster UI as a child process of the command, on this machine only.
+
+Here: its start and its end. The webserver has no authentication, so it listens on loopback.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from pipelines.dagster_home import prepare_dagster_home
+from pipelines.settings import Settings
+
+__all__ = ["serve_ui"]
+
+_WORKSPACE = Path(__file__).parent.parent / "workspace.yaml"
+
+
+def serve_ui(settings: Settings, *, port: int, note: Callable[[str], None]) -> int:
+    """Run webserver and daemon until interrupted; returns their exit code."""
+    home = prepare_dagster_home(settings)
+    note(f"Dagster UI: http://127.0.0.1:{port}  (runs and events in {home})")
+    addresses = {"STRIPE_API_BASE": settings.stripe_api_base, "MAVERA_API_BASE": settings.mavera_api_base}
+    environment = {**os.environ, **{name: value for name, value in addresses.items() if value is not None}}
+    command = [sys.executable, "-m", "dagster", "dev", "-w", str(_WORKSPACE), "-h", "127.0.0.1", "-p", str(port)]
+    with subprocess.Popen(command, env=environment) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            # Both got the interrupt; dagster ends its own children first.
+            return process.wait()
