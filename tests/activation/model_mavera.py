@@ -40,8 +40,7 @@ class ModelMavera(httpx.AsyncBaseTransport):
     patch_price: int = 0
     personas: list[dict[str, Any]] = field(default_factory=list)
     charged: int = 0
-    posts: int = 0
-    dead: bool = False
+    created_names: list[str] = field(default_factory=list)
     _late: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -50,14 +49,13 @@ class ModelMavera(httpx.AsyncBaseTransport):
         path = request.url.path.removeprefix("/api/v1")
         if request.method == "GET":
             return self._read(path, request)
-        self.posts += 1
         fault = self.faults.pop(0) if self.faults else "none"
         return await self._write(path, request, fault)
 
     def duplicates(self) -> int:
         """Objects beyond the first of each name."""
         self._commit_what_is_due(everything=True)
-        return sum(count - 1 for count in Counter(one["name"] for one in self.personas).values())
+        return sum(count - 1 for count in Counter(self.created_names).values())
 
     # ---- reads --------------------------------------------------------------------------------------------------
     def _read(self, path: str, request: httpx.Request) -> httpx.Response:
@@ -120,6 +118,7 @@ class ModelMavera(httpx.AsyncBaseTransport):
             **body,
         }
         self.personas.append(made)
+        self.created_names.append(body["name"])
         return httpx.Response(201, json=made)
 
     def _commit_what_is_due(self, *, everything: bool = False) -> None:

@@ -17,7 +17,7 @@ from activation.account import Account
 from activation.apply import apply
 from activation.edges import LABELS, nothing
 from activation.plan import build_plan
-from activation.policy import Caps, Policy
+from activation.policy import Caps
 from activation.rate_window import RateWindow
 from activation.reconcile import reconcile
 from resources.mavera import MaveraApi, RateState
@@ -28,6 +28,8 @@ from tests.activation.model_mavera import FAULTS, ModelMavera
 
 WAYS = ("kill", "term", "exception")
 CAP = 1_500
+_STATES = sa.text("SELECT segment_key, state FROM mavera_intents")
+_OBJECTS = sa.text("SELECT segment_key, remote_id FROM mavera_objects")
 
 
 class Killed(BaseException):
@@ -108,65 +110,41 @@ class _NoLimit(RateWindow):
         return None
 
 
-class Stage:
-    """Where schedules play; the database is emptied between them, as making one takes most of the time."""
+class Theatre:
+    """One history: a state database, a model of Mavera, and runs one after the other on one time line."""
 
-    def __init__(self) -> None:
-        self.state = Mortal("sqlite://")
-        metadata.create_all(self.state.engine)
-        self._watch: Callable[[str], None] = nothing
-        self._told: dict[str, tuple[str, str]] = {}
-        self._tables = [table for table in reversed(metadata.sorted_tables) if table.name.startswith("mavera_")]
-
-    def empty(self) -> None:
-        """Forget everything."""
-        with self.state.engine.begin() as connection:
-            for table in self._tables:
-                connection.execute(table.delete())
-
-    def play(self, schedule: Schedule, *, watch: Callable[[str], None] = nothing, empty: bool = True) -> Verdict:
-        """Play one schedule; `watch` hears every label."""
-        if empty:
-            self.empty()
+    def __init__(self, state: Mortal, *, resend: bool = False, watch: Callable[[str], None] = nothing) -> None:
+        self.state = state
+        self.time = Timeline()
+        self.server = ModelMavera(clock=self.time.unix, credits=CAP * 10)
+        self.labels: set[str] = set()
+        self.told: dict[str, tuple[str, str]] = {}
         self._watch = watch
-        time = Timeline()
-        server = ModelMavera(
-            clock=time.unix, faults=list(schedule.faults), lag=schedule.lag, late=schedule.late, credits=CAP * 10
+        self._policy = quick_policy(
+            auto_resend_after_settle=resend, caps=Caps(per_month=CAP), claim_seconds=5, attempts=2
         )
-        verdict = Verdict()
-        policy = quick_policy(
-            auto_resend_after_settle=schedule.resend, caps=Caps(per_month=CAP), claim_seconds=5, attempts=2
-        )
-        for number in range(len(schedule.cuts) + 3):
-            cut = schedule.cuts[number] if number < len(schedule.cuts) else None
-            if cut is None and number > 0:
-                server.faults.clear()
-            verdict.kills += self._run(time, server, policy, schedule, cut, verdict, number)
-            self._check_cap(verdict, server)
-            if cut is None and not self._open() and not schedule.thorough:
-                break
-        self._final(verdict, server, schedule)
-        return verdict
 
-    def _run(
+    def run(
         self,
-        time: Timeline,
-        server: ModelMavera,
-        policy: Policy,
-        schedule: Schedule,
-        cut: Cut | None,
-        verdict: Verdict,
+        *,
         number: int,
-    ) -> int:
+        cut: Cut | None = None,
+        tiers: tuple[str, ...] = ("mid_market", "smb"),
+        customers: int = 200,
+        workers: int = 1,
+        sweep: bool = False,
+    ) -> bool:
+        """One run, or several side by side; True when it was cut."""
         self.state.dead = False
         passed: dict[str, int] = {}
         cut_down = False
+        main: asyncio.Task[None]
 
         def probe(label: str) -> None:
             nonlocal cut_down
             if self.state.dead:
                 raise Killed
-            verdict.labels.add(label)
+            self.labels.add(label)
             self._watch(label)
             passed[label] = passed.get(label, 0) + 1
             if cut is None or cut_down or label != cut.label or passed[label] != cut.nth:
@@ -179,74 +157,119 @@ class Stage:
                 raise RuntimeError("cut here")
             main.cancel()
 
+        async def worker(index: int) -> None:
+            account = self._account(probe)
+            run_id = f"run-{number}-{index}"
+            async with account.mavera:
+                if sweep:
+                    await reconcile(account, run_id=run_id, actor="test")
+                briefs = [tier(name, customers=customers) for name in tiers]
+                plan = await build_plan(account, briefs, source=a_source())
+                report = await apply(account, plan, run_id=run_id, actor="test")
+                self.told |= {row.operation.segment_key: (row.ending, row.code) for row in report.rows}
+
         async def inside() -> None:
             nonlocal main
             main = asyncio.current_task()  # type: ignore[assignment]
-            window = _NoLimit()
-            mavera = MaveraApi(
-                base_url="http://127.0.0.1/api/v1",
-                api_key=SecretStr("k"),
-                throttle=window,
-                transport=server,
-                clock=time.now,
-            )
-            account = Account(
-                state=self.state,
-                mavera=mavera,
-                window=window,
-                identity=IDENTITY,
-                policy=policy,
-                clock=time.now,
-                probe=probe,
-            )
-            async with mavera:
-                if schedule.thorough:
-                    await reconcile(account, run_id=f"run-{number}", actor="test")
-                briefs = [tier(name) for name in schedule.briefs]
-                plan = await build_plan(account, briefs, source=a_source())
-                report = await apply(account, plan, run_id=f"run-{number}", actor="test")
-                self._told = {row.operation.segment_key: (row.ending, row.code) for row in report.rows}
+            await asyncio.gather(*(worker(index) for index in range(workers)))
 
-        main: asyncio.Task[None]
         try:
-            time.run(inside())
+            self.time.run(inside())
         except (Killed, RuntimeError, asyncio.CancelledError):
             if not cut_down:
                 raise
         self.state.dead = False
-        return int(cut_down)
+        return cut_down
 
-    def _check_cap(self, verdict: Verdict, server: ModelMavera) -> None:
+    def _account(self, probe: Callable[[str], None]) -> Account:
+        window = _NoLimit()
+        mavera = MaveraApi(
+            base_url="http://127.0.0.1/api/v1",
+            api_key=SecretStr("k"),
+            throttle=window,
+            transport=self.server,
+            clock=self.time.now,
+        )
+        return Account(
+            state=self.state,
+            mavera=mavera,
+            window=window,
+            identity=IDENTITY,
+            policy=self._policy,
+            clock=self.time.now,
+            probe=probe,
+        )
+
+    def counted(self) -> int:
+        """Credits spent or reserved."""
         with self.state.engine.connect() as connection:
-            counted = connection.execute(
-                sa.select(sa.func.coalesce(sa.func.sum(attempts.c.credits), 0))
-            ).scalar_one()
-        verdict.over_cap += counted > CAP or server.charged > CAP
+            return int(
+                connection.execute(sa.select(sa.func.coalesce(sa.func.sum(attempts.c.credits), 0))).scalar_one()
+            )
 
-    def _open(self) -> int:
+    def open_rows(self) -> int:
         """Rows that are not at their end."""
         wanted = sa.select(sa.func.count()).select_from(intents).where(intents.c.state.not_in(("done", "held")))
         with self.state.engine.connect() as connection:
             return int(connection.execute(wanted).scalar_one())
 
-    def _final(self, verdict: Verdict, server: ModelMavera, schedule: Schedule) -> None:
-        verdict.duplicates = server.duplicates()
-        verdict.paid = server.charged
+    def undecided(self) -> list[str]:
+        """Segments that a clean run neither brought to an end nor explained."""
+        ended = {"done", "unchanged", "held"}
+        return [
+            key
+            for key, (ending, code) in self.told.items()
+            if ending not in ended and code not in ("cap", "stale")
+        ]
+
+
+class Stage:
+    """Where schedules play; the database is emptied between them, as making one takes most of the time."""
+
+    def __init__(self) -> None:
+        self.state = Mortal("sqlite://")
+        metadata.create_all(self.state.engine)
+        self._tables = [table for table in reversed(metadata.sorted_tables) if table.name.startswith("mavera_")]
+
+    def empty(self) -> None:
+        """Forget everything."""
+        with self.state.engine.begin() as connection:
+            for table in self._tables:
+                connection.execute(table.delete())
+
+    def play(self, schedule: Schedule, *, watch: Callable[[str], None] = nothing, empty: bool = True) -> Verdict:
+        """Play one schedule; `watch` hears every label."""
+        if empty:
+            self.empty()
+        theatre = Theatre(self.state, resend=schedule.resend, watch=watch)
+        server = theatre.server
+        server.faults, server.lag, server.late = list(schedule.faults), schedule.lag, schedule.late
+        verdict = Verdict()
+        for number in range(len(schedule.cuts) + 3):
+            cut = schedule.cuts[number] if number < len(schedule.cuts) else None
+            if cut is None and number > 0:
+                server.faults.clear()
+            verdict.kills += theatre.run(number=number, cut=cut, tiers=schedule.briefs, sweep=schedule.thorough)
+            verdict.over_cap += theatre.counted() > CAP or server.charged > CAP
+            if cut is None and not theatre.open_rows() and not schedule.thorough:
+                break
+        verdict.labels = theatre.labels
+        verdict.duplicates, verdict.paid = server.duplicates(), server.charged
+        self._final(verdict, theatre, schedule)
+        return verdict
+
+    def _final(self, verdict: Verdict, theatre: Theatre, schedule: Schedule) -> None:
         with self.state.engine.connect() as connection:
-            rows = connection.execute(sa.text("select segment_key, state from mavera_intents")).all()
-            objects = {
-                row.segment_key: row.remote_id
-                for row in connection.execute(sa.text("select segment_key, remote_id from mavera_objects"))
-            }
-        states = {row.segment_key: row.state for row in rows}
-        there = {one["id"] for one in server.personas}
+            states = {row[0]: row[1] for row in connection.execute(_STATES)}
+            objects = {row[0]: row[1] for row in connection.execute(_OBJECTS)}
+        there = {one["id"] for one in theatre.server.personas}
         for name in schedule.briefs:
             key = f"tier:{name}"
             if objects.get(key) in there:
                 verdict.done += 1
             elif states.get(key) == "held":
                 verdict.held += 1
-            elif self._told.get(key) == ("skipped", "cap"):
+            elif theatre.told.get(key) == ("skipped", "cap"):
                 verdict.capped += 1
             else:
                 verdict.lost.append(f"{key}: {states.get(key)}")
