@@ -221,7 +221,14 @@ def divide_half_up(numerator: nw.Expr, denominator: nw.Expr) -> nw.Expr:
 
 def to_table(source: nw.LazyFrame[Any] | pa.Table, schema: pa.Schema, *, months: Sequence[str] = ()) -> pa.Table:
     """The result as its declared table, sorted by key. Seconds become times, month numbers first days."""
-    table = source if isinstance(source, pa.Table) else rows(source)
+    key = schema.metadata[b"key"].decode().split(",")
+    # An engine that can spill sorts itself; Arrow sorts what is in memory anyway.
+    sorts = isinstance(source, nw.LazyFrame) and not source.implementation.is_pandas()
+    if isinstance(source, nw.LazyFrame):
+        source = source.select(*schema.names)
+        table = rows(source.sort(*key) if sorts else source)
+    else:
+        table = source
     columns = []
     for field in schema:
         column = table.column(field.name)
@@ -230,9 +237,8 @@ def to_table(source: nw.LazyFrame[Any] | pa.Table, schema: pa.Schema, *, months:
         elif pa.types.is_timestamp(field.type) and pa.types.is_integer(column.type):
             column = pc.cast(pc.cast(column, pa.int64()), pa.timestamp("s", tz="UTC"))
         columns.append(pc.cast(column, field.type))
-    key = schema.metadata[b"key"].decode().split(",")
     result = pa.table(columns, schema=schema)
-    return result.sort_by([(name, "ascending") for name in key])
+    return result if sorts else result.sort_by([(name, "ascending") for name in key])
 
 
 def _first_days(months: pa.ChunkedArray) -> pa.Array:
