@@ -58,7 +58,7 @@ def market_cells(
     most: int,
     rules: DisclosureThresholds,
 ) -> Family:
-    """The family `market`: at most `most` groups, those with the most paid volume first."""
+    """The family `market`: at most `most` groups, countries before regions, the most paid volume first."""
     hidden: list[tuple[Hidden, int]] = []
     countries = []
     for place in _countries(population, markets, customer_markets):
@@ -69,13 +69,13 @@ def market_cells(
             hidden.append((Hidden(place.key, "country unknown"), place.size))
         else:
             countries.append(place)
+    small = too_small(rules.k)
     passed = _ranked(place for place in countries if place.size >= rules.k)
-    aside = [(place, too_small(rules.k)) for place in countries if place.size < rules.k]
-    regions = _folded([*aside, *((place, BEYOND_THE_CAP) for place in passed[most:])], hidden)
+    regions = _folded((place for place in countries if place.size < rules.k), small, hidden)
     large = [place for place in regions if place.size >= rules.k and place.fields["region"] != _OTHER]
-    others = _folded(((place, too_small(rules.k)) for place in regions if place not in large), hidden, into=_OTHER)
-    cells = _ranked([*passed[:most], *large, *(place for place in others if place.size >= rules.k)])
-    hidden += [(Hidden(place.key, too_small(rules.k)), place.size) for place in others if place.size < rules.k]
+    others = _folded((place for place in regions if place not in large), small, hidden, into=_OTHER)
+    cells = passed + _ranked([*large, *(place for place in others if place.size >= rules.k)])
+    hidden += [(Hidden(place.key, small), place.size) for place in others if place.size < rules.k]
     hidden += [(Hidden(place.key, BEYOND_THE_CAP), place.size) for place in cells[most:]]
     groups = tuple(_group(place, revenue, rules) for place in cells[:most])
     return Family(kind="market", groups=groups, hidden=tuple(hidden))
@@ -111,11 +111,11 @@ def _ranked(places: Iterable[_Place]) -> list[_Place]:
 
 
 def _folded(
-    places: Iterable[tuple[_Place, str]], hidden: list[tuple[Hidden, int]], *, into: str | None = None
+    places: Iterable[_Place], reason: str, hidden: list[tuple[Hidden, int]], *, into: str | None = None
 ) -> list[_Place]:
-    """Places put together by region, or into one name; each that had another name is hidden for its reason."""
+    """Places put together by region, or into one name; each that had another name is hidden for the reason."""
     found: dict[str, _Place] = {}
-    for place, reason in places:
+    for place in places:
         name, currency = into or place.region, place.fields["currency"]
         key = f"market:region:{name.lower().replace(' ', '-')}:{currency}"
         if key not in found:
