@@ -81,9 +81,9 @@ class ChangeReader:
         counts = dict.fromkeys(Verdict, 0)
         work: list[tuple[Part, Stream, list[Change], dict[str, Stored]]] = []
         for table, changes in by_table.items():
-            part = self._part(table)
+            part = self.part_of(table)
             staged = set(part.column(table, "id")["id"].to_pylist())
-            stored = self._stored(table, [change.object_id for change in changes])
+            stored = self.stored(table, [change.object_id for change in changes])
             verdicts: dict[Verdict, list[Change]] = {verdict: [] for verdict in Verdict}
             for change in changes:
                 if change.object_id not in staged:
@@ -109,12 +109,14 @@ class ChangeReader:
             raise first_error(failures) from None
         return counts
 
-    def _part(self, table: str) -> Part:
+    def part_of(self, table: str) -> Part:
+        """The part that holds this run's changes of a table."""
         part = self._staging.part(changes_part(table), STREAMS[table].tables)
         self.parts[table] = part
         return part
 
-    def _stored(self, table: str, ids: list[str]) -> dict[str, Stored]:
+    def stored(self, table: str, ids: list[str]) -> dict[str, Stored]:
+        """What the lake holds of objects, by id."""
         found = self._lake.find(
             lake_table(table), "id", pa.array(ids), RAW_TABLES[table], ("id", "version_at", "deleted")
         )

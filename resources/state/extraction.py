@@ -288,7 +288,6 @@ class ExtractionState:
         routed: bool,
         newest_read: int,
         loaded: Mapping[str, int],
-        swept: bool = False,
     ) -> None:
         """Move the cursor; a run that ends after a newer one does not move it back."""
         with self._state.begin() as connection:
@@ -309,10 +308,15 @@ class ExtractionState:
                         "routed": routed,
                         "newest_read": newest_read,
                         "loaded": merged,
-                        "runs_since_sweep": 0 if swept or old is None else old.runs_since_sweep + 1,
+                        "runs_since_sweep": 0 if old is None else old.runs_since_sweep + 1,
                     },
                 )
             )
+
+    def swept(self, account: str) -> None:
+        """Record that the account's tables have been compared with its lists."""
+        with self._state.begin() as connection:
+            connection.execute(cursors.update().where(cursors.c.account == account).values(runs_since_sweep=0))
 
 
 class SharedPace:
