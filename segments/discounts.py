@@ -21,6 +21,7 @@ from segments.reasons import UnknownPart
 
 __all__ = ["Discount", "DiscountReader", "Discounted", "apply_discount", "discount_list"]
 
+_CUSTOMER_PLACE = "customer.discount"
 _MOST = 100  # Stripe allows 20; a longer list is a broken one
 
 
@@ -72,10 +73,8 @@ class DiscountReader:
         try:
             found = discount_list(subscription)
             if not any(self._may_be_in_force(raw) for raw in found):
-                place = "customer.discount"
+                place = _CUSTOMER_PLACE
                 found = discount_list(_customer(subscription, customer))
-                if found:
-                    self.trace.note("customer_discount")
         except UnknownPart as part:
             self.trace.reason(part.code, place)
             return False
@@ -88,6 +87,8 @@ class DiscountReader:
                 discount = self._read(raw) if self._in_force(raw) else None
                 if discount is not None:
                     apply_discount(discount, lines)
+                    if place == _CUSTOMER_PLACE:
+                        self.trace.note("customer_discount")
             except UnknownPart as part:
                 self.trace.reason(part.code, f"{place}[{number}]")
                 known = False

@@ -128,7 +128,8 @@ class PlainRows:
             return False
         get = billing.get
         if (
-            get("status") not in self._statuses
+            type(get("status")) is not str
+            or get("status") not in self._statuses
             or get("ended_at") is not None
             or get("cancel_at") is not None
             or get("pause_collection") is not None
