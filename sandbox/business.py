@@ -150,6 +150,7 @@ class Business:
             self._lifecycle.end(subscription, "cancellation_requested")
         if member.method["id"] in world.store["payment_methods"]:
             world.store["payment_methods"].remove(member.method["id"])
+            world.emit_loose("payment_method.detached", member.method | {"customer": None})
         world.emit_loose("customer.deleted", body)
 
 

@@ -100,7 +100,7 @@ class Invoicing:
         if invoice["amount_due"] == 0:
             self._payments.mark_paid(subscription, invoice, 0)
         elif subscription.status == "unpaid":
-            world.change("invoices", invoice, auto_advance=False, next_payment_attempt=None)
+            world.change("invoices", invoice, "invoice.updated", auto_advance=False, next_payment_attempt=None)
         else:
             if subscription.obj["collection_method"] == "send_invoice":
                 world.emit("invoice.sent", "invoices", invoice)

@@ -20,18 +20,32 @@ __all__ = ["Mutations"]
 Obj = dict[str, Any]
 
 
+def _set(change: Callable[[Obj], Obj]) -> Callable[[Obj], Obj]:
+    """An update that sets the top-level fields that `change` gives; what they were is returned."""
+
+    def update(obj: Obj) -> Obj:
+        values = change(obj)
+        previous = {name: obj.get(name) for name, value in values.items() if obj.get(name) != value}
+        obj.update(values)
+        return previous
+
+    return update
+
+
 def _toggle(name: str) -> Callable[[Obj], Obj]:
-    return lambda obj: {name: not obj[name]}
+    return _set(lambda obj: {name: not obj.get(name)})
 
 
 def _count(name: str) -> Callable[[Obj], Obj]:
-    return lambda obj: {name: (obj[name] or 0) + 1}
+    return _set(lambda obj: {name: (obj.get(name) or 0) + 1})
 
 
 def _more_seats(obj: Obj) -> Obj:
-    rows = obj["items"]["data"]
-    changed = [row | {"quantity": (row.get("quantity") or 0) + 1} if n == 0 else row for n, row in enumerate(rows)]
-    return {"items": obj["items"] | {"data": changed}}
+    """One seat more on the first item; in place, as the simulation holds the same item."""
+    before = orjson.loads(orjson.dumps(obj["items"]))
+    row = obj["items"]["data"][0]
+    row["quantity"] = (row.get("quantity") or 0) + 1
+    return {"items": before}
 
 
 def _refund_some(obj: Obj) -> Obj:
@@ -44,7 +58,7 @@ def _next_status(*statuses: str) -> Callable[[Obj], Obj]:
         place = statuses.index(obj["status"]) if obj["status"] in statuses else -1
         return {"status": statuses[(place + 1) % len(statuses)]}
 
-    return change
+    return _set(change)
 
 
 def _newer_card(obj: Obj) -> Obj:
@@ -58,9 +72,9 @@ _UPDATES: Final[dict[str, tuple[str, Callable[[Obj], Obj]]]] = {
     "products": ("product.updated", _toggle("active")),
     "prices": ("price.updated", _toggle("active")),
     "coupons": ("coupon.updated", _count("times_redeemed")),
-    "payment_methods": ("payment_method.updated", _newer_card),
+    "payment_methods": ("payment_method.updated", _set(_newer_card)),
     "invoices": ("invoice.updated", _count("attempt_count")),
-    "charges": ("charge.refunded", _refund_some),
+    "charges": ("charge.refunded", _set(_refund_some)),
     "refunds": ("refund.updated", _next_status("pending", "succeeded", "failed")),
     "disputes": ("charge.dispute.updated", _next_status("under_review", "won", "lost")),
 }
@@ -145,9 +159,11 @@ class Mutations:
             row["invoice"] = parent["id"]
 
     def _update(self, resource: str, object_id: str) -> str:
-        kind, change = _UPDATES[resource]
+        kind, update = _UPDATES[resource]
         obj = self._world.store[resource].get(object_id)
-        self._world.change(resource, obj, kind, **change(obj))
+        previous = update(obj)
+        self._world.put(resource, obj)
+        self._world.emit(kind, resource, obj, previous)
         return object_id
 
     def _delete(self, resource: str, object_id: str) -> str:

@@ -113,7 +113,7 @@ class Payments:
         """The invoice of a paused subscription: void, uncollectible, or a draft for later."""
         world = self._world
         if behavior == "keep_as_draft":
-            world.change("invoices", invoice, auto_advance=False, next_payment_attempt=None)
+            world.change("invoices", invoice, "invoice.updated", auto_advance=False, next_payment_attempt=None)
             return
         status, stamp = _SET_ASIDE[behavior]
         world.change(

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
 import pytest
 
 from sandbox.business import Business
@@ -70,6 +71,27 @@ def test_time_that_passes_brings_new_objects_changes_and_events() -> None:
         assert set(account.store[name].ids()) - known, f"no new {name} in ten days"
     kinds = Counter(event["type"] for event in objects(account, "events") if event["created"] >= END.timestamp())
     assert {"customer.subscription.updated", "invoice.paid", "charge.succeeded", "customer.created"} <= set(kinds)
+
+
+@pytest.mark.parametrize(
+    "resource",
+    ["customers", "subscriptions", "invoices", "charges", "refunds", "disputes", "payment_methods", "prices"],
+)
+def test_nothing_changes_without_an_event_that_shows_it(resource: str) -> None:
+    """A reader that follows the events ends where one that lists everything again ends."""
+    account = business(250)
+    before = {obj["id"]: obj for obj in objects(account, resource)}
+    account.advance(25)
+    told: dict[str, Obj] = {}
+    for event in reversed(objects(account, "events")):
+        if event["created"] >= END.timestamp():
+            told[event["data"]["object"]["id"]] = event["data"]["object"]
+    for obj_id in account.store[resource].ids():
+        obj = orjson.loads(account.store[resource].body(obj_id))
+        if account.store[resource].get(obj_id) != before.get(obj_id):
+            assert told.get(obj_id) == obj, f"{obj_id} changed in silence"
+    for gone in set(before) - set(account.store[resource].ids()):
+        assert gone in told, f"{gone} left in silence"
 
 
 def test_sizes_follow_from_the_number_of_customers(account: Business) -> None:
