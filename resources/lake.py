@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
-from deltalake import CommitProperties, DeltaTable, write_deltalake
+from deltalake import CommitProperties, DeltaTable, QueryBuilder, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from resources.schema import description, key_of
@@ -81,6 +81,20 @@ class Lake:
         Files that a merge wrote keep texts in an Arrow type that dataset filters refuse: filter the batches.
         """
         return self.open(table, version=version).to_pyarrow_dataset()
+
+    def stream(
+        self, table: str, *, columns: Sequence[str] | None = None, version: int | None = None
+    ) -> pa.RecordBatchReader:
+        """The rows once, in small batches and with little read ahead: for tables larger than memory.
+
+        Texts come in Arrow's view type. Raises: TableMissingError, LakeError.
+        """
+        names = ", ".join(f'"{name}"' for name in columns or ["*"]).replace('"*"', "*")
+        try:
+            found = QueryBuilder().register("stored", self.open(table, version=version))
+            return pa.RecordBatchReader.from_stream(found.execute(f"SELECT {names} FROM stored"))
+        except (DeltaError, OSError) as error:
+            raise LakeError(f"{table} cannot be read from {self.uri}: {error}") from error
 
     def read(self, table: str, *, columns: Sequence[str] | None = None, version: int | None = None) -> pa.Table:
         """The table in memory.

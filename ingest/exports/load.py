@@ -141,11 +141,13 @@ class _Loader:
             whole = query.parent is not None and query.parent[0] in delivered
             incoming = Incoming(
                 table,
+                query.source,
                 query.sql(delivered),
                 self._delivery.version_at,
                 self._now,
                 self._delivery.livemode,
                 parent=query.parent if whole and not source.bad else None,
+                passes=1 if query.pass_rows is None else 1 + source.rows // query.pass_rows,
             )
             reports.append(self._write(incoming, source, skipped=0))
         self._progress.report("export", len(PIPELINE_QUERIES), len(PIPELINE_QUERIES))
@@ -169,6 +171,7 @@ class _Loader:
             self._set_aside(table, source)
             incoming = Incoming(
                 table,
+                "source",
                 f"SELECT *, false AS deleted FROM ({known.sql})",
                 self._delivery.version_at,
                 self._now,

@@ -22,13 +22,11 @@ from resources.lake import Lake, LakeConflictError
 __all__ = ["Incoming", "merge_into"]
 
 _TRIES = 3
-_READ_AHEAD = 2
-_BATCH_ROWS = 32_768
 
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """What comes in for a raw table: the query of its columns, and how it meets what is stored.
+    """What comes in for a raw table: the view of its ids, the query of its columns, how it meets what is stored.
 
     `parent` is the parent's table and the column that names it, for a nested list that came whole. `decided` are
     the columns that the export tells; None means all, otherwise the others keep what they had, and `patched` are
@@ -36,6 +34,7 @@ class Incoming:
     """
 
     table: str
+    source: str
     query: str
     version_at: datetime
     fetched_at: datetime
@@ -43,6 +42,7 @@ class Incoming:
     parent: tuple[str, str] | None = None
     decided: frozenset[str] | None = None
     patched: Mapping[str, str] = field(default_factory=dict)
+    passes: int = 1
 
 
 def merge_into(lake: Lake, warehouse: Warehouse, incoming: Incoming, *, facts: dict[str, str]) -> int:
@@ -65,11 +65,11 @@ def _merge_once(lake: Lake, warehouse: Warehouse, incoming: Incoming, facts: dic
     warehouse.sql.execute(f"CREATE OR REPLACE TEMP VIEW incoming AS {_with_provenance(incoming, schema)}")
     columns = ", ".join(quoted(column) for column in schema.names)
     if version is None:
-        rows = warehouse.stream(f"SELECT {columns} FROM incoming")
+        rows = warehouse.stream(f"SELECT {columns} FROM incoming", passes=incoming.passes)
         return lake.rewrite(name, rows, schema, read_version=None, facts=facts)
     at = f"TIMESTAMPTZ {literal(incoming.version_at.isoformat())}"
     sql = warehouse.sql
-    sql.execute("CREATE OR REPLACE TEMP TABLE incoming_ids AS SELECT id FROM incoming")
+    sql.execute(f"CREATE OR REPLACE TEMP TABLE incoming_ids AS SELECT id FROM {incoming.source}")
     _stored(lake, warehouse, name, version, ("id", "version_at"))
     sql.execute(f"CREATE OR REPLACE TEMP TABLE fresher AS SELECT id FROM stored WHERE version_at >= {at}")
     stays = "NOT EXISTS (SELECT 1 FROM incoming_ids AS i WHERE i.id = o.id)"
@@ -90,10 +90,8 @@ def _merge_once(lake: Lake, warehouse: Warehouse, incoming: Incoming, facts: dic
         filled = _filled(incoming, schema)
         chosen = f"SELECT {filled} FROM incoming AS n LEFT JOIN before AS b ON b.id = n.id WHERE {enters}"
     _stored(lake, warehouse, name, version, schema.names)
-    rows = warehouse.stream(
-        f"""SELECT {columns} FROM stored AS o WHERE o.version_at >= {at} OR ({stays})
-        UNION ALL {chosen}"""
-    )
+    kept = f"SELECT {columns} FROM stored AS o WHERE o.version_at >= {at} OR ({stays})"
+    rows = warehouse.stream(kept, chosen, passes=incoming.passes)
     return lake.rewrite(name, rows, schema, read_version=version, facts=facts)
 
 
@@ -154,8 +152,5 @@ def _fresher_owners(lake: Lake, warehouse: Warehouse, table: str, at: str) -> st
 
 
 def _stored(lake: Lake, warehouse: Warehouse, name: str, version: int, columns: Iterable[str]) -> None:
-    """Make the stored rows readable as `stored`, once, with little read ahead."""
-    scanner = lake.dataset(name, version=version).scanner(
-        columns=list(columns), batch_size=_BATCH_ROWS, batch_readahead=_READ_AHEAD, fragment_readahead=1
-    )
-    warehouse.sql.register("stored", scanner.to_reader())
+    """Make the stored rows readable as `stored`, once."""
+    warehouse.sql.register("stored", lake.stream(name, columns=list(columns), version=version))

@@ -16,16 +16,23 @@ class PipelineQuery:
     """How a raw table is made: its source table, its query given the delivered tables, what else that reads.
 
     `parent` is the table whose row owns this one, by the same name here and there, and the column that names it.
+    `pass_rows` is how many rows the query takes at a time, by the variables `pass` and `passes`.
     """
 
     source: str
     sql: Callable[[Collection[str]], str]
     joins: tuple[str, ...] = ()
     parent: tuple[str, str] | None = None
+    pass_rows: int | None = None
 
 
 def _seconds(column: str) -> str:
     return f"CAST(epoch({column}) AS BIGINT)"
+
+
+def _in_pass(column: str) -> str:
+    """Whether a row belongs to the pass under way; its owner and its neighbours do too."""
+    return f"hash({column}) % getvariable('passes') = getvariable('pass')"
 
 
 def _plain(source: str, columns: str) -> PipelineQuery:
@@ -167,7 +174,8 @@ def _subscriptions(delivered: Collection[str]) -> str:
     known = "subscription_items" in delivered
     inline = _inline_discount("s", customer="s.customer", subscription="s.id")
     whole = "true" if known else "false"
-    return f"""WITH items_read AS ({_subscription_items(delivered)}),
+    return f"""WITH items_read AS (
+        SELECT * FROM ({_subscription_items(delivered)}) WHERE {_in_pass("subscription")}),
     item_discounts AS ({_discount_lists("subscription_items")}),
     own_discounts AS ({_discount_lists("subscriptions")}),
     items AS (
@@ -200,7 +208,7 @@ def _subscriptions(delivered: Collection[str]) -> str:
             'billing_mode', CASE WHEN s.billing_mode IS NOT NULL THEN json_object('type', s.billing_mode) END
         ) AS VARCHAR) AS billing
     FROM subscriptions AS s LEFT JOIN items ON items.subscription = s.id
-    LEFT JOIN own_discounts ON own_discounts.owner = s.id"""
+    LEFT JOIN own_discounts ON own_discounts.owner = s.id WHERE {_in_pass("s.id")}"""
 
 
 def _invoices(delivered: Collection[str]) -> str:
@@ -255,7 +263,7 @@ PIPELINE_QUERIES: dict[str, PipelineQuery] = {
         parent=("subscriptions", "subscription"),
     ),
     "subscriptions": PipelineQuery(
-        "subscriptions", _subscriptions, joins=("subscription_items", "discounts", *_PRICED)
+        "subscriptions", _subscriptions, joins=("subscription_items", "discounts", *_PRICED), pass_rows=100_000
     ),
     "invoice_lines": PipelineQuery(
         "invoice_line_items",

@@ -126,24 +126,41 @@ class Warehouse:
             FROM ({self._repeated(name)} > 1) LIMIT {at_most}"""
         return self.sql.sql(query).fetchall()
 
-    def stream(self, query: str) -> pa.RecordBatchReader:
-        """The rows of a query, batch by batch.
+    def stream(self, *queries: str, passes: int = 1) -> pa.RecordBatchReader:
+        """The rows of the queries, one after the other, batch by batch.
 
+        The last one is run `passes` times, with the variables `pass` (from 0) and `passes` set, by which it takes
+        its share of the rows: lists are put together in memory, so a query that makes them must be cut in pieces.
         Raises: UnreadableError, also while it is read, where a consumer may turn it into an error of its own;
         `damage` then has it.
         """
         self.damage = None
+        rounds = [*((query, 0) for query in queries), *((queries[-1], number) for number in range(1, passes))]
+        first = self._open(*rounds[0], passes)
+        return pa.RecordBatchReader.from_batches(first.schema, self._watched(first, rounds[1:], passes))
+
+    def _open(self, query: str, number: int, passes: int) -> pa.RecordBatchReader:
+        self.sql.execute(f"SET VARIABLE passes = {passes}")
+        self.sql.execute(f"SET VARIABLE pass = {number}")
         try:
-            reader = self.sql.sql(query).to_arrow_reader(_BATCH_ROWS)
+            return self.sql.sql(query).to_arrow_reader(_BATCH_ROWS)
         except _OUR_FAULT:
             raise
         except duckdb.Error as error:
             raise UnreadableError(type(error).__name__) from error
-        return pa.RecordBatchReader.from_batches(reader.schema, self._watched(reader))
 
-    def _watched(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    def _watched(
+        self, first: pa.RecordBatchReader, rounds: Sequence[tuple[str, int]], passes: int
+    ) -> Iterator[pa.RecordBatch]:
         try:
-            yield from reader
+            yield from first
+            for query, number in rounds:
+                yield from self._open(query, number, passes)
+        except _OUR_FAULT:
+            raise
+        except UnreadableError as error:
+            self.damage = error
+            raise
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             self.damage = UnreadableError(type(error).__name__)
             raise self.damage from error

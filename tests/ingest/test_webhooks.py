@@ -2,15 +2,17 @@
 
 import hashlib
 import hmac
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
 import orjson
 import pytest
 import sqlalchemy as sa
-from starlette.testclient import TestClient
+from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from ingest.webhooks import HARD_BODY_LIMIT, create_app, sign_stripe
 from resources.state import State
@@ -21,33 +23,53 @@ SECRETS = ["whsec_old", "whsec_new"]
 CALLBACK_SECRET = "shared with Mavera"
 
 
+class Client:
+    """The receiver spoken to in turn, over its own event loop."""
+
+    def __init__(self, portal: BlockingPortal, http: httpx.AsyncClient) -> None:
+        self._portal, self._http = portal, http
+
+    def get(self, path: str) -> httpx.Response:
+        return self._portal.call(self._http.get, path)
+
+    def post(
+        self, path: str, *, content: bytes | Iterator[bytes], headers: dict[str, str] | None = None
+    ) -> httpx.Response:
+        async def chunks(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+            for piece in pieces:
+                yield piece
+
+        body = content if isinstance(content, bytes) else chunks(content)
+        return self._portal.call(lambda: self._http.post(path, content=body, headers=headers))
+
+
 @pytest.fixture
-def serve(state: State) -> Iterator[Callable[..., TestClient]]:
+def serve(state: State) -> Iterator[Callable[..., Client]]:
     """Open a receiver on the state database; options override those of the tests."""
-    opened: list[TestClient] = []
+    with start_blocking_portal() as portal, ExitStack() as opened:
 
-    def open_client(**options: Any) -> TestClient:
-        settings: dict[str, Any] = {
-            "stripe_secrets": SECRETS,
-            "mavera_secret": CALLBACK_SECRET,
-            "livemode": False,
-            "clock": lambda: NOW,
-        }
-        client = TestClient(create_app(state, **{**settings, **options}))
-        opened.append(client.__enter__())
-        return client
+        def open_client(**options: Any) -> Client:
+            settings: dict[str, Any] = {
+                "stripe_secrets": SECRETS,
+                "mavera_secret": CALLBACK_SECRET,
+                "livemode": False,
+                "clock": lambda: NOW,
+            }
+            app = create_app(state, **{**settings, **options})
+            opened.enter_context(portal.wrap_async_context_manager(app.router.lifespan_context(app)))
+            http = httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://receiver")
+            opened.enter_context(portal.wrap_async_context_manager(http))
+            return Client(portal, http)
 
-    yield open_client
-    for client in opened:
-        client.__exit__(None, None, None)
+        yield open_client
 
 
 @pytest.fixture
-def client(serve: Callable[..., TestClient]) -> TestClient:
+def client(serve: Callable[..., Client]) -> Client:
     return serve()
 
 
-def post(client: TestClient, body: bytes, *, secret: str = SECRETS[1], at: datetime = NOW) -> int:
+def post(client: Client, body: bytes, *, secret: str = SECRETS[1], at: datetime = NOW) -> int:
     header = {"Stripe-Signature": sign_stripe(body, secret=secret, at=at)}
     return client.post("/webhooks/stripe", content=body, headers=header).status_code
 
@@ -57,7 +79,7 @@ def stored(state: State) -> list[dict[str, Any]]:
         return [dict(row) for row in connection.execute(sa.select(inbox).order_by(inbox.c.event_id)).mappings()]
 
 
-def counted(client: TestClient, outcome: str, *, origin: str = "stripe") -> float:
+def counted(client: Client, outcome: str, *, origin: str = "stripe") -> float:
     return sum(
         float(line.rsplit(" ", 1)[1])
         for line in client.get("/metrics").text.splitlines()
@@ -65,7 +87,7 @@ def counted(client: TestClient, outcome: str, *, origin: str = "stripe") -> floa
     )
 
 
-def test_an_event_is_stored_with_what_routing_needs_and_nothing_else(client: TestClient, state: State) -> None:
+def test_an_event_is_stored_with_what_routing_needs_and_nothing_else(client: Client, state: State) -> None:
     body = event_bytes(type_="invoice.payment_failed", event_id="evt_1", object_id="in_7")
     assert post(client, body) == 200
     (row,) = stored(state)
@@ -92,7 +114,7 @@ def test_an_event_is_stored_with_what_routing_needs_and_nothing_else(client: Tes
     assert counted(client, "pending") == 1
 
 
-def test_a_duplicate_is_answered_200_and_changes_nothing(client: TestClient, state: State) -> None:
+def test_a_duplicate_is_answered_200_and_changes_nothing(client: Client, state: State) -> None:
     first, second = (
         event_bytes(event_id="evt_1", object_id="in_1"),
         event_bytes(event_id="evt_1", object_id="in_2"),
@@ -127,13 +149,13 @@ def test_a_duplicate_is_answered_200_and_changes_nothing(client: TestClient, sta
     ],
 )
 def test_what_becomes_of(
-    serve: Callable[..., TestClient], state: State, options: dict[str, Any], status: str, reason: str | None
+    serve: Callable[..., Client], state: State, options: dict[str, Any], status: str, reason: str | None
 ) -> None:
     assert post(serve(account="acct_1"), event_bytes(**options)) == 200
     assert [(row["status"], row["reason"]) for row in stored(state)] == [(status, reason)]
 
 
-def test_a_thin_event_is_stored_under_its_related_object(client: TestClient, state: State) -> None:
+def test_a_thin_event_is_stored_under_its_related_object(client: Client, state: State) -> None:
     body = orjson.dumps(
         {
             "id": "evt_test_65",
@@ -179,7 +201,7 @@ MALFORMED = {
 
 @pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED)
 def test_a_signed_body_that_is_no_event_is_refused_without_detail(
-    client: TestClient, state: State, body: bytes
+    client: Client, state: State, body: bytes
 ) -> None:
     header = {"Stripe-Signature": sign_stripe(body, secret=SECRETS[0], at=NOW)}
     answer = client.post("/webhooks/stripe", content=body, headers=header)
@@ -188,7 +210,7 @@ def test_a_signed_body_that_is_no_event_is_refused_without_detail(
     assert counted(client, "malformed") == 1
 
 
-def test_json_that_is_not_strict_is_refused_and_counted_by_reason(client: TestClient, state: State) -> None:
+def test_json_that_is_not_strict_is_refused_and_counted_by_reason(client: Client, state: State) -> None:
     whole = event_bytes(event_id="evt_1")
     doubled = whole[:-1] + b',"id":"evt_2"}'
     deep = whole[:-1] + b',"x":' + b"[" * 5_000 + b"]" * 5_000 + b"}"
@@ -205,14 +227,14 @@ def test_json_that_is_not_strict_is_refused_and_counted_by_reason(client: TestCl
     ],
 )
 def test_a_forged_body_is_refused_without_detail(
-    client: TestClient, state: State, secret: str, at: datetime, reason: str
+    client: Client, state: State, secret: str, at: datetime, reason: str
 ) -> None:
     assert post(client, event_bytes(), secret=secret, at=at) == 400
     assert counted(client, f"signature: {reason}") == 1
     assert stored(state) == []
 
 
-def test_a_body_over_the_limit_is_refused_announced_or_not(client: TestClient, state: State) -> None:
+def test_a_body_over_the_limit_is_refused_announced_or_not(client: Client, state: State) -> None:
     body = event_bytes(padding="x" * 256 * 1024)
     header = {"Stripe-Signature": sign_stripe(body, secret=SECRETS[0], at=NOW)}
 
@@ -225,7 +247,7 @@ def test_a_body_over_the_limit_is_refused_announced_or_not(client: TestClient, s
     assert stored(state) == []
 
 
-def test_a_body_just_within_the_limit_is_accepted(client: TestClient) -> None:
+def test_a_body_just_within_the_limit_is_accepted(client: Client) -> None:
     empty = event_bytes(event_id="evt_1", padding="")
     body = event_bytes(event_id="evt_1", padding="x" * (256 * 1024 - len(empty)))
     assert len(body) == 256 * 1024
@@ -233,7 +255,7 @@ def test_a_body_just_within_the_limit_is_accepted(client: TestClient) -> None:
 
 
 def test_over_the_backlog_bound_it_answers_503_until_the_inbox_is_drained(
-    serve: Callable[..., TestClient], state: State
+    serve: Callable[..., Client], state: State
 ) -> None:
     client = serve(backlog_bound=2)
     body = event_bytes(event_id="evt_3")
@@ -244,7 +266,7 @@ def test_over_the_backlog_bound_it_answers_503_until_the_inbox_is_drained(
     assert (len(stored(state)), counted(client, "backlog")) == (2, 1)
 
 
-def test_a_full_inbox_is_known_at_the_start(serve: Callable[..., TestClient], state: State) -> None:
+def test_a_full_inbox_is_known_at_the_start(serve: Callable[..., Client], state: State) -> None:
     row = InboxRow(
         origin="stripe",
         event_id="evt_1",
@@ -263,7 +285,7 @@ def test_a_full_inbox_is_known_at_the_start(serve: Callable[..., TestClient], st
     assert post(serve(backlog_bound=1), event_bytes()) == 503
 
 
-def test_without_database_nothing_is_acknowledged(client: TestClient, state: State) -> None:
+def test_without_database_nothing_is_acknowledged(client: Client, state: State) -> None:
     assert client.get("/healthz").status_code == 200
     with state.begin() as connection:
         inbox.drop(connection)
@@ -276,13 +298,13 @@ def test_without_database_nothing_is_acknowledged(client: TestClient, state: Sta
     assert client.get("/healthz").status_code == 200
 
 
-def callback(client: TestClient, body: bytes, *, secret: str = CALLBACK_SECRET) -> int:
+def callback(client: Client, body: bytes, *, secret: str = CALLBACK_SECRET) -> int:
     digest = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
     header = {"X-Mavera-Signature": f"sha256={digest}"}
     return client.post("/webhooks/mavera", content=body, headers=header).status_code
 
 
-def test_a_mavera_callback_leaves_the_id_to_read_and_no_text(client: TestClient, state: State) -> None:
+def test_a_mavera_callback_leaves_the_id_to_read_and_no_text(client: Client, state: State) -> None:
     generation = {"id": "gen_1", "object": "generation", "title": "Dear Ada", "status": "completed"}
     wrapped = orjson.dumps({"id": "evt_a", "type": "generation.completed", "data": generation})
     bare = orjson.dumps(generation)
@@ -295,19 +317,19 @@ def test_a_mavera_callback_leaves_the_id_to_read_and_no_text(client: TestClient,
     assert counted(client, "duplicate", origin="mavera") == 1
 
 
-def test_a_forged_callback_is_answered_401(client: TestClient, state: State) -> None:
+def test_a_forged_callback_is_answered_401(client: Client, state: State) -> None:
     assert callback(client, b'{"id": "gen_1"}', secret="guess") == 401
     assert client.post("/webhooks/mavera", content=b'{"id": "gen_1"}').status_code == 401
     assert stored(state) == []
 
 
-def test_the_same_id_from_both_sides_is_two_events(client: TestClient, state: State) -> None:
+def test_the_same_id_from_both_sides_is_two_events(client: Client, state: State) -> None:
     assert post(client, event_bytes(event_id="evt_1")) == 200
     assert callback(client, orjson.dumps({"id": "evt_1", "type": "x", "data": {"id": "gen_1"}})) == 204
     assert {row["origin"] for row in stored(state)} == {"mavera", "stripe"}
 
 
-def test_a_path_without_secret_is_not_served(serve: Callable[..., TestClient]) -> None:
+def test_a_path_without_secret_is_not_served(serve: Callable[..., Client]) -> None:
     client = serve(mavera_secret=None)
     assert client.post("/webhooks/mavera", content=b"{}").status_code == 404
     assert client.get("/webhooks/stripe").status_code == 405
@@ -324,7 +346,7 @@ def test_a_path_without_secret_is_not_served(serve: Callable[..., TestClient]) -
     ],
 )
 def test_settings_that_accept_nothing_or_anything_are_refused(
-    serve: Callable[..., TestClient], options: dict[str, Any], named: str
+    serve: Callable[..., Client], options: dict[str, Any], named: str
 ) -> None:
     with pytest.raises(ValueError, match=named):
         serve(**options)
