@@ -201,6 +201,7 @@ class ChangeReader:
             ):
                 rows = rows.set_column(rows.schema.get_field_index(name), rows.schema.field(name), values)
             staged[table] = rows
+            part.add(again=len(rows) if table == stream.table else 0)
         await self._staging.write(part, staged)
 
     async def _list_new(self, stream: Stream, since: int) -> None:
@@ -262,7 +263,7 @@ class ChangeReader:
         page = read_objects(stream, [read.data], Provenance(version, read.read_at, "api", self._api.kind.live))
         for _, cut in page.unfinished:
             page.rows = await complete(self._api, stream, cut, version)
-        part.add(reads=1)
+        part.add(again=len(page.rows[stream.table]))
         await self._staging.write(part, page.rows)
 
     def newest(self, scan: Part, since: int) -> int:

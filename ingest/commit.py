@@ -59,6 +59,7 @@ class Committer:
         else:
             links = self._links(part, stream.table, relevant=relevant_links) if stream.table in LINKED else None
             kept, parents = _newest(part, stream.table)
+            part.counts["distinct"] = int(kept.sum())
             writes += self._write(part, stream.table, kept, links)
             if stream.nested is not None:
                 accepted = self._accepted(stream.table, parents)

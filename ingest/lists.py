@@ -111,6 +111,8 @@ class ListReader:
         # From here to the write nothing may wait: the journal must never know a cursor without its page's rows.
         self.part.windows.advance(window, created, last_id, has_more=page.has_more)
         self.part.add(pages=1, seen=len(page.data))
+        if page.data and isinstance(page.data[0], dict):
+            self.part.fields |= page.data[0].keys()
         await self._staging.write(self.part, read.rows, opened=opened)
         for parent, work in opened:
             group.create_task(self._sublist(parent, work))

@@ -52,7 +52,11 @@ class TableReport:
 
 @dataclass(frozen=True)
 class StreamReport:
-    """One stream of the run: what was asked, seen and refused. `requests` are those of its operations."""
+    """One stream of the run: what was asked, seen and refused. `requests` are those of its operations.
+
+    Of the lists of a load: `seen` objects came, `staged` became rows, `distinct` ids were among them, and `fields`
+    are names at their top level.
+    """
 
     stream: str
     mode: Mode
@@ -62,6 +66,9 @@ class StreamReport:
     limited: int
     retried: int
     quarantined: int
+    staged: int
+    distinct: int
+    fields: tuple[str, ...] = ()
     error: str | None = None
 
 

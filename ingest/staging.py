@@ -48,6 +48,7 @@ class Part:
     committed: bool = False
     counts: dict[str, int] = field(default_factory=dict)
     sublists: dict[str, dict[str, Any]] = field(default_factory=dict)
+    fields: set[str] = field(default_factory=set)
     fresh: bool = True
 
     def add(self, **counts: int) -> None:

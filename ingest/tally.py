@@ -92,15 +92,19 @@ class Tally:
         parts = self._parts.get(stream.table, [])
         usages = [usage for name, usage in self._api.limiter.usage.items() if _belongs(name, stream)]
         error = self.errors.get(stream.table)
+        lists = [part.counts for part in parts if part.name == stream.table]
         return StreamReport(
             stream=stream.table,
             mode=self._mode(stream, bool(set(stream.tables) & self._written.keys())),
             pages=sum(part.counts.get("pages", 0) for part in parts),
-            seen=sum(part.counts.get("seen", 0) for part in parts),
+            seen=sum(counts.get("seen", 0) for counts in lists),
             requests=sum(usage.requests for usage in usages),
             limited=sum(usage.limited for usage in usages),
             retried=sum(usage.retried for usage in usages),
             quarantined=sum(part.counts.get("quarantined", 0) for part in parts),
+            staged=sum(counts.get(f"rows:{stream.table}", 0) - counts.get("again", 0) for counts in lists),
+            distinct=sum(counts.get("distinct", 0) for counts in lists),
+            fields=tuple(sorted({name for part in parts for name in part.fields})),
             error=self.unfinished.get(stream.table) if error is None else str(error),
         )
 
