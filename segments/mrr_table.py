@@ -107,7 +107,7 @@ class _Calculation:
         missing = pc.and_(pc.is_valid(rows["customer"]), pc.invert(known))
         rows = rows.append_column("discounted", discounted).append_column("customer_missing", missing)
         plain = PlainPrices(self.prices, self.profile)
-        batches = rows.combine_chunks().to_batches(max_chunksize=_BATCH_ROWS)
+        batches = rows.to_batches(max_chunksize=_BATCH_ROWS)
         return pa.Table.from_batches([self._batch(batch, plain) for batch in batches], schema=_SCHEMA)
 
     def _batch(self, batch: pa.RecordBatch, plain_prices: PlainPrices) -> pa.RecordBatch:
