@@ -188,9 +188,11 @@ def _value(
         return None, None
     if any(line.left for line in lines):  # else nothing is left that a discount could change
         discounted &= discounts.take_off_subscription(subscription, sides.customer, lines)
-    list_price = _monthly([line.charge.amount for line in lines], lines, divisors, trace)
-    minor = _monthly([line.left for line in lines], lines, divisors, trace) if discounted else None
-    return minor, list_price
+    amounts, left = [line.charge.amount for line in lines], [line.left for line in lines]
+    list_price = _monthly(amounts, lines, divisors, trace)
+    if not discounted:
+        return None, list_price
+    return (list_price if left == amounts else _monthly(left, lines, divisors, trace)), list_price
 
 
 def _items(subscription: dict[str, Any]) -> list[Any]:
