@@ -55,8 +55,9 @@ def _add_months(moment: int, months: int, anchor_day: int) -> int:
     days, seconds = divmod(moment, DAY)
     day = date.fromordinal(_EPOCH + days)
     year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
-    last = calendar.monthrange(year, month + 1)[1]
+    last = 29 if month == 1 and calendar.isleap(year) else _MONTH_DAYS[month]
     return (date(year, month + 1, min(anchor_day, last)).toordinal() - _EPOCH) * DAY + seconds
 
 
+_MONTH_DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _EPOCH = date(1970, 1, 1).toordinal()

@@ -67,6 +67,7 @@ class _Builder:
             ended = max(created + HOUR, _moment(history.canceled_at, history.row * 6091))
             ended = ended if ended < self._finish else None
         sold = self._prices.of(history)
+        periods = list(_periods(created, sold.spec, until=self._finish if ended is None else ended))
         who = person(world.rng, history.row)
         home = {"country": history.country} | dict.fromkeys(("city", "line1", "line2", "postal_code", "state"))
         address = home if history.country else None
@@ -94,10 +95,10 @@ class _Builder:
             address=address,
             livemode=False,
         )
-        subscription = self._subscription(history, sold, customer, created=created, ended=ended)
+        subscription = self._subscription(history, sold, customer, created=created, ended=ended, periods=periods)
         world.put("customers", customer)
         world.put("payment_methods", method)
-        self._invoices(subscription, sold, customer, method, ended=ended)
+        self._invoices(subscription, sold, customer, method, periods=periods)
         world.put("subscriptions", subscription)
         self._remember(subscription, ended)
 
@@ -130,12 +131,18 @@ class _Builder:
         }
 
     def _subscription(
-        self, history: History, sold: Sold, customer: Obj, *, created: int, ended: int | None
+        self,
+        history: History,
+        sold: Sold,
+        customer: Obj,
+        *,
+        created: int,
+        ended: int | None,
+        periods: list[tuple[int, int]],
     ) -> Obj:
         world = self._world
         subscription_id, item_id = world.ids.new("sub"), world.ids.new("si")
-        last = self._finish if ended is None else ended
-        *_, period = _periods(created, sold.spec, until=last)
+        period = periods[-1]
         item = shapes.subscription_item(
             item_id,
             subscription=subscription_id,
@@ -163,11 +170,12 @@ class _Builder:
             subscription.update(canceled_at=ended, ended_at=ended)
         return subscription
 
-    def _invoices(self, subscription: Obj, sold: Sold, customer: Obj, method: Obj, *, ended: int | None) -> None:
+    def _invoices(
+        self, subscription: Obj, sold: Sold, customer: Obj, method: Obj, *, periods: list[tuple[int, int]]
+    ) -> None:
         """One paid invoice for each period that began in the time that has invoices."""
-        last = self._finish if ended is None else ended
         item = subscription["items"]["data"][0]
-        for number, (start, stop) in enumerate(_periods(subscription["created"], sold.spec, until=last), 1):
+        for number, (start, stop) in enumerate(periods, 1):
             if start < self._from:
                 continue
             subscription["latest_invoice"] = self._paid_invoice(

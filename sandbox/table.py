@@ -251,13 +251,19 @@ class Table:
             return
         self._facts[object_id] = facts
         for place, name in enumerate(self.resource.indexed):
-            if known is not None and known[place] == facts[place]:
+            value, before = facts[place], None if known is None else known[place]
+            if value == before:
                 continue
             index = self._index.setdefault(name, {})
-            if known is not None and known[place] is not None:
-                index[known[place]].remove(key)
-            if facts[place] is not None:
-                insort(index.setdefault(facts[place], []), key)
+            if before is not None:
+                index[before].remove(key)
+            if value is None:
+                continue
+            keys = index.get(value)
+            if keys is None:
+                index[value] = [key]
+            else:
+                insort(keys, key)
 
     def _forget(self, object_id: str, key: int) -> None:
         facts = self._facts.pop(object_id, None)
