@@ -106,9 +106,7 @@ def test_a_stream_that_fails_leaves_the_run_incomplete_and_the_next_does_the_res
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
     account = Account(tmp_path)
-    sandbox.control(
-        faults={"scripts": [{"operation": "GET /v1/refunds", "status": 400, "skip": 1, "times": 1}]}
-    )
+    sandbox.control(faults={"scripts": [{"operation": "GET /v1/refunds", "status": 400, "skip": 1, "times": 1}]})
     with pytest.raises(ExtractionFailed, match="refunds") as failure:
         account.extract(sandbox.stripe)
     assert failure.value.report is not None

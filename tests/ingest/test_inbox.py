@@ -1,8 +1,9 @@
-"""The inbox: claims, coalescing, poison, replay; and that every order of a history ends in the truth (T18)."""
+"""The inbox: claims, coalescing, poison, replay; on both databases."""
 
-import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -10,7 +11,24 @@ import sqlalchemy as sa
 from ingest.inbox import Batch, claim, fail, finish, prune, replay
 from resources.state import State
 from resources.state.inbox import InboxRow, inbox, insert_events, pending_count
+from tests.activation.databases import fresh_database, postgres_server
 from tests.ingest.webhook_events import NOW
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def server(request: pytest.FixtureRequest) -> Iterator[str | None]:
+    if request.param == "sqlite":
+        yield None
+    else:
+        with postgres_server() as url:
+            yield url
+
+
+@pytest.fixture
+def state(server: str | None, tmp_path: Path) -> Iterator[State]:
+    opened = State(fresh_database(server, tmp_path))
+    yield opened
+    opened.close()
 
 
 def row(event_id: str, *, object_id: str = "sub_1", at: datetime = NOW, **more: str | None) -> InboxRow:
@@ -192,48 +210,17 @@ def test_a_thousand_objects_are_claimed_and_finished_in_one_batch(state: State) 
     assert pending_count(state, at_most=10) == 0
 
 
-# T18: a pretend Stripe whose subscription goes through six versions, two of them in the same second.
-_HISTORY = [
-    (0, "customer.subscription.created", "incomplete"),
-    (5, "customer.subscription.updated", "trialing"),
-    (60, "customer.subscription.updated", "active"),
-    (60, "customer.subscription.updated", "past_due"),
-    (300, "customer.subscription.paused", "paused"),
-    (900, "customer.subscription.deleted", "canceled"),
-]
+def test_two_workers_at_once_never_hold_the_same_event(state: State) -> None:
+    insert_events(state, [row(f"evt_{n}", object_id=f"sub_{n}") for n in range(200)])
+    with ThreadPoolExecutor(8) as threads:
+        batches = list(threads.map(lambda n: claim(state, worker=f"w{n}", now=NOW, limit=40), range(8)))
+    held = [event for batch in batches for item in batch.objects for event in item.event_ids]
+    assert len(held) == len(set(held))
 
 
-def _arrive(state: State, numbers: Sequence[int]) -> None:
-    insert_events(
-        state,
-        [row(f"evt_{n}", at=NOW + timedelta(seconds=_HISTORY[n][0]), type=_HISTORY[n][1]) for n in numbers],
-    )
-
-
-def _drain(state: State, table: dict[str, str], truth: str, now: datetime) -> int:
-    """What a run does: claim, read each object again, write it, finish; returns the reads."""
-    batch = claim(state, worker="run", now=now)
-    for item in batch.objects:
-        table[item.object_id] = truth
-    finish(state, batch.objects, worker="run", now=now)
-    return len(batch.objects)
-
-
-@pytest.mark.parametrize("first", range(len(_HISTORY)), ids=lambda n: f"{_HISTORY[n][2]} arrives first")
-def test_every_order_of_a_history_ends_in_the_truth(state: State, first: int) -> None:
-    rest = [n for n in range(len(_HISTORY)) if n != first]
-    for number, order in enumerate(itertools.permutations(rest)):
-        with state.begin() as connection:
-            connection.execute(sa.delete(inbox))
-        table: dict[str, str] = {}
-        arrivals = [first, *order]
-        cut = number % len(arrivals)  # a run happens in the middle, when Stripe shows what had happened by then
-        _arrive(state, arrivals[:cut])
-        newest = max(arrivals[:cut], default=0)
-        now = NOW + timedelta(hours=1)
-        reads = _drain(state, table, _HISTORY[newest][2], now)
-        _arrive(state, [*arrivals[cut:], arrivals[number % 6]])  # the rest, and one of them a second time
-        reads += _drain(state, table, "canceled", now)
-        assert table == {"sub_1": "canceled"}, arrivals
-        assert reads == (1 if cut == 0 else 2)
-        assert set(statuses(state).values()) == {"done"}
+def test_inserting_again_stores_nothing_and_says_so(state: State) -> None:
+    first = insert_events(state, [row("evt_1"), row("evt_1"), row("evt_2")])
+    assert first == {("stripe", "evt_1"), ("stripe", "evt_2")}
+    assert insert_events(state, [row("evt_2"), row("evt_3")]) == {("stripe", "evt_3")}
+    assert insert_events(state, []) == set()
+    assert pending_count(state, at_most=2) == 2
