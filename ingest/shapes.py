@@ -61,11 +61,14 @@ _ITEM = _fields(
     "id object created subscription quantity current_period_start current_period_end deleted",
     price=PRICE,
     plan=_fields(
-        "id product currency interval interval_count usage_type billing_scheme amount amount_decimal active"
+        "id product currency interval interval_count usage_type meter billing_scheme tiers_mode amount"
+        " amount_decimal active",
+        tiers=_TIER,
+        transform_usage=_fields("divide_by round"),
     ),
     discounts=DISCOUNT,
     tax_rates=_TAX_RATE,
-    current_trial=_fields("start end trial_offer"),
+    current_trial=_fields("start_date end_date trial_offer"),
 )
 _ITEMS = _fields("object has_more", data=_ITEM)
 _PAUSE = _fields("behavior resumes_at")
@@ -81,6 +84,8 @@ BILLING = _fields(
     default_tax_rates=_TAX_RATE,
     pause_collection=_PAUSE,
     billing_mode=_fields("type"),
+    automatic_tax=_fields("enabled"),
+    cancellation_details=_fields("reason"),
 )
 
 _COUNTRY = _fields("country")
