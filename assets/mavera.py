@@ -178,7 +178,7 @@ def carry_out(
     async def carry() -> "ApplyReport":
         async with open_account(mavera, state.open(), paid_work) as account:
             made = await _plan(account, lake.open(), paid_work)
-            return await apply(account, made, run_id=context.run_id, actor="dagster", progress=progress)
+            return await apply(account, made, run_id=context.run.run_id, actor="dagster", progress=progress)
 
     if paid_work.refusal is not None:
         raise dg.Failure(paid_work.refusal, allow_retries=False)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import dagster as dg
 from pydantic import Field
 
+from assets.completeness import completeness_results, completeness_specs
 from assets.tables import table_spec
 from ingest.streams import STREAMS
 from ingest.tables import QUARANTINE, RAW_TABLES
@@ -47,7 +48,7 @@ def _quarantine_check(table: str) -> dg.AssetCheckSpec:
     specs=[
         table_spec(f"stripe/{name}", schema, kinds={"stripe"}, skippable=True) for name, schema in _TABLES.items()
     ],
-    check_specs=[_quarantine_check(name) for name in STREAMS],
+    check_specs=[*(_quarantine_check(name) for name in STREAMS), *completeness_specs()],
     can_subset=True,
     pool="stripe",
 )
@@ -86,6 +87,8 @@ def stripe_tables(
         for table in report.tables:
             if table.version is not None and dg.AssetKey(["stripe", table.table]) in context.selected_asset_keys:
                 yield _materialized(report, table)
+                if table.mode in ("backfill", "incremental") and table.table in RAW_TABLES:
+                    yield from completeness_results(lake.open(), report, table.table)
         for stream in report.streams:
             if (
                 dg.AssetCheckKey(dg.AssetKey(["stripe", stream.stream]), _CHECK)

@@ -214,3 +214,7 @@ def ui(port: Annotated[int, typer.Option(help="Port of the Dagster UI on this ma
 
     with _session() as ready:
         sys.exit(serve_ui(ready, port=port, note=_note))
+
+
+if __name__ == "__main__":
+    main()

@@ -27,6 +27,8 @@ __all__ = [
     "StripeResource",
 ]
 
+# How long a run waits for a Stripe that does not answer at all before it ends with one line.
+UNREACHABLE_AFTER_SECONDS = 60.0
 _SECRET: dict[str, JsonValue] = {"dagster__is_secret": True}
 
 
@@ -72,7 +74,12 @@ class StripeResource(dg.ConfigurableResource["StripeApi"]):
 
         own = key_kind(self.api_key).requests_per_second
         limiter = Limiter(requests_per_second=self.requests_per_second or own, budget=self.request_budget)
-        return StripeApi(SecretStr(self.api_key), limiter=limiter, base_url=self.base_url)
+        return StripeApi(
+            SecretStr(self.api_key),
+            limiter=limiter,
+            base_url=self.base_url,
+            unreachable_after=UNREACHABLE_AFTER_SECONDS,
+        )
 
 
 class MaveraResource(dg.ConfigurableResource["MaveraApi"]):

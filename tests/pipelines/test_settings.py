@@ -14,12 +14,6 @@ def settings(**values: Any) -> Settings:
     return Settings(_env_file=None, **values)
 
 
-@pytest.fixture(autouse=True)
-def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in Settings.model_fields:
-        monkeypatch.delenv(name.upper(), raising=False)
-
-
 def test_without_keys_both_sides_are_the_sandbox_on_loopback() -> None:
     plain = settings()
     assert plain.stripe_is_sandbox

@@ -1,0 +1,126 @@
+"""The whole job against the sandbox, as the command line runs it: what it makes, and that nothing is paid again."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from rich.console import Console
+
+from pipelines.answer import Answer, Exit
+from pipelines.settings import Settings
+from pipelines.tasks import apply_plan, approve_plan, list_held, make_plan, refresh
+from resources.lake import Lake
+from sandbox.launch import Sandbox
+
+SettingsFor = Callable[..., Settings]
+_SURFACES = {"brand_voice", "persona", "generation", "case_study", "copy_fix"}
+
+
+def _run(settings: Settings) -> Answer:
+    return refresh(settings, Console(quiet=True))
+
+
+def _charges(sandbox: Sandbox) -> list[dict[str, Any]]:
+    base = sandbox.mavera.removesuffix("/api/v1")
+    charges: list[dict[str, Any]] = httpx.get(f"{base}/_sandbox/ledger").json()["charges"]
+    return charges
+
+
+def test_a_second_run_spends_nothing_and_creates_nothing(sandbox: Sandbox, settings_for: SettingsFor) -> None:
+    settings = settings_for(sandbox)
+
+    first = _run(settings)
+    assert first.exit is Exit.DONE, first.payload
+    paid = _charges(sandbox)
+    assert sum(charge["credits"] for charge in paid) == first.payload["credits_charged"] > 0
+    made = Counter(line["kind"] for line in first.payload["actions"] if line["action"] == "create")
+    assert made.keys() == _SURFACES
+
+    second = _run(settings)
+    assert second.exit is Exit.DONE, second.payload
+    assert second.payload["credits_charged"] == 0
+    assert {line["ending"] for line in second.payload["actions"]} == {"unchanged"}
+    assert _charges(sandbox) == paid
+
+    lake = Lake(settings.lake)
+    for table, wanted in (("personas", 4), ("generations", 1), ("case_studies", 1), ("copy_fixes", 1)):
+        assert lake.row_count(f"mavera/{table}") >= wanted, table
+    tiers = lake.read("segments/mrr_tiers").to_pylist()
+    assert {row["movement"] for row in tiers} == {"none"}
+
+
+def test_a_plan_above_the_automatic_limit_waits_for_its_hash_and_then_runs(
+    sandbox: Sandbox, settings_for: SettingsFor
+) -> None:
+    settings = settings_for(sandbox, mavera_auto_approve_credits=0)
+
+    waiting = _run(settings)
+    assert waiting.exit is Exit.WAITS_FOR_PERSON
+    assert _charges(sandbox) == []
+
+    plan = make_plan(settings, Console(quiet=True))
+    assert plan.exit is Exit.WAITS_FOR_PERSON
+    approve_plan(settings, plan.payload["plan_hash"][:12], by="a person")
+    carried = apply_plan(settings, Console(quiet=True))
+    assert carried.exit is Exit.DONE, carried.payload
+    assert 0 < carried.payload["credits_charged"] <= plan.payload["credits"]
+    assert list_held(settings).payload == {"held": []}
+
+
+def test_without_credits_paid_work_waits_and_every_table_is_made_all_the_same(
+    sandbox: Sandbox, settings_for: SettingsFor
+) -> None:
+    base = sandbox.mavera.removesuffix("/api/v1")
+    httpx.post(f"{base}/_sandbox/control", json={"options": {"credits": 0}}).raise_for_status()
+    settings = settings_for(sandbox)
+
+    answer = _run(settings)
+    assert answer.exit is Exit.WAITS_FOR_PERSON
+    assert answer.payload["credits_charged"] == 0
+    assert {line["ending"] for line in answer.payload["actions"]} == {"skipped"}
+    assert sum(line["customers"] for line in answer.payload["tiers"]) > 0
+
+
+def test_a_missing_permission_names_the_stream_and_the_permission(
+    sandbox: Sandbox, settings_for: SettingsFor
+) -> None:
+    sandbox.control(faults={"forbidden": ["disputes"]})
+    settings = settings_for(sandbox)
+
+    answer = _run(settings)
+    assert answer.exit is Exit.FAILED
+    (line,) = answer.payload["errors"]
+    assert "disputes" in line
+    assert "rak_dispute_read" in line
+
+
+def test_an_unreachable_stripe_ends_with_one_line_and_leaves_the_tables_as_they_were(
+    sandbox: Sandbox, settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_for(sandbox)
+    _run(settings)
+    lake = Lake(settings.lake)
+    before = {name: lake.version(name) for name in ("stripe/charges", "segments/mrr_tiers", "mavera/plan")}
+    monkeypatch.setattr("resources.wiring.UNREACHABLE_AFTER_SECONDS", 0.2)
+
+    answer = _run(settings.model_copy(update={"stripe_api_base": "http://127.0.0.1:9"}))
+    assert answer.exit is Exit.FAILED
+    (line,) = answer.payload["errors"]
+    assert "127.0.0.1:9" in line
+    assert {name: lake.version(name) for name in before} == before
+
+
+def test_malformed_objects_are_quarantined_with_a_reason_and_the_run_goes_on(
+    sandbox: Sandbox, settings_for: SettingsFor
+) -> None:
+    sandbox.control(faults={"malformed": {"charges": ["missing_created", "text_amount", "not_an_object"]}})
+    settings = settings_for(sandbox)
+
+    answer = _run(settings)
+    assert answer.exit is Exit.DONE, answer.payload
+    rows = Lake(settings.lake).read("stripe/quarantine").to_pylist()
+    assert {row["table"] for row in rows} == {"charges"}
+    assert all(row["reason"] for row in rows)
+    assert any("nothing_quarantined" in line for line in answer.payload["warnings"])
