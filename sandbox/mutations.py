@@ -49,13 +49,15 @@ def _more_seats(obj: Obj) -> Obj:
 
 
 def _refund_some(obj: Obj) -> Obj:
-    refunded = min(obj["amount"], obj["amount_refunded"] + 1)
-    return {"amount_refunded": refunded, "refunded": refunded == obj["amount"]}
+    amount = obj.get("amount") or 0
+    refunded = min(amount, (obj.get("amount_refunded") or 0) + 1)
+    return {"amount_refunded": refunded, "refunded": refunded == amount}
 
 
 def _next_status(*statuses: str) -> Callable[[Obj], Obj]:
     def change(obj: Obj) -> Obj:
-        place = statuses.index(obj["status"]) if obj["status"] in statuses else -1
+        status = obj.get("status")
+        place = statuses.index(status) if status in statuses else -1
         return {"status": statuses[(place + 1) % len(statuses)]}
 
     return _set(change)
@@ -140,8 +142,8 @@ class Mutations:
         obj["created"] = world.now
         for name, part_prefix in _PARTS.items():
             if isinstance(obj.get(name), dict):
-                obj[name]["url"] = obj[name]["url"].replace(like, obj["id"])
-                for row in obj[name]["data"]:
+                obj[name]["url"] = str(obj[name].get("url")).replace(like, obj["id"])
+                for row in obj[name].get("data") or ():
                     row["id"] = world.ids.new(part_prefix)
                     self._adopt(row, obj)
         world.put(resource, obj)
@@ -152,7 +154,7 @@ class Mutations:
 
     def _adopt(self, row: Obj, parent: Obj) -> None:
         """A copied item or line belongs to the copy."""
-        if row["object"] == "subscription_item":
+        if parent.get("object") == "subscription":
             row.update(subscription=parent["id"], created=parent["created"])
             self._world.store.item_owner[row["id"]] = parent["id"]
         else:
@@ -181,15 +183,9 @@ class Mutations:
 
     def _cancel(self, obj: Obj) -> None:
         """A deleted subscription stays readable, as canceled."""
-        if obj["status"] not in ("canceled", "incomplete_expired"):
-            details = obj["cancellation_details"] | {"reason": "cancellation_requested"}
+        if obj.get("status") not in ("canceled", "incomplete_expired"):
+            details = (obj.get("cancellation_details") or {}) | {"reason": "cancellation_requested"}
             now = self._world.now
-            self._world.change(
-                "subscriptions",
-                obj,
-                status="canceled",
-                canceled_at=now,
-                ended_at=now,
-                cancellation_details=details,
-            )
+            obj.update(status="canceled", canceled_at=now, ended_at=now, cancellation_details=details)
+            self._world.put("subscriptions", obj)
             self._world.emit("customer.subscription.deleted", "subscriptions", obj)

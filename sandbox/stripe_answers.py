@@ -96,7 +96,7 @@ class Answers:
             [pair for pair in others.items() if pair[0] != "subscription"], RESOURCES["payment_methods"]
         )
         rows = table.nested(parent_id)
-        ids = [orjson.loads(row)["id"] for row in rows]
+        ids = [row.get("id") if isinstance(row, dict) else None for row in map(orjson.loads, rows)]
         start, stop = 0, len(rows)
         for cursor, name in ((query.after, "starting_after"), (query.before, "ending_before")):
             if cursor is not None and cursor not in ids:

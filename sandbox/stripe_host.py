@@ -2,7 +2,7 @@
 
 Builds the account from the simulation, a folder or a list of histories, and puts it behind the HTTP application.
 With a state folder, what decides the account (seed, size, end, days advanced) is written down at the first start
-and wins over the options at the next ones; objects themselves are made again, byte for byte.
+and holds at the next ones; objects themselves are made again, byte for byte.
 """
 
 from __future__ import annotations
@@ -27,20 +27,22 @@ from sandbox.stripe_limits import Limits
 __all__ = ["StripeOptions", "create_stripe_app"]
 
 _STATE_FILE = "stripe_account.json"
+# What makes it this account and no other. The end is left out: the clock goes on from where it was left.
+_IDENTITY = ("seed", "customers", "months", "livemode", "dataset", "histories", "invoice_months")
 
 
 @dataclass(frozen=True, slots=True)
 class StripeOptions:
-    """What is asked for at a start."""
+    """What is asked for at a start; None leaves it to what is remembered, or else to the default."""
 
     end: datetime
-    seed: int = 7
-    customers: int = 1500
-    months: int = 24
-    livemode: bool = False
+    seed: int | None = None
+    customers: int | None = None
+    months: int | None = None
+    livemode: bool | None = None
     dataset: Path | None = None
     histories: Path | None = None
-    invoice_months: int = 6
+    invoice_months: int | None = None
     limits: Limits = field(default_factory=Limits)
     faults: Faults = field(default_factory=Faults)
 
@@ -49,29 +51,30 @@ class _Remembered(BaseModel):
     """The state folder's file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    seed: int
-    customers: int
-    months: int
-    livemode: bool
     end: datetime
-    dataset: Path | None
-    histories: Path | None
-    invoice_months: int
+    seed: int = 7
+    customers: int = 1500
+    months: int = 24
+    livemode: bool = False
+    dataset: Path | None = None
+    histories: Path | None = None
+    invoice_months: int = 6
     advanced: int = 0
 
 
 def create_stripe_app(options: StripeOptions, *, state_dir: Path | None = None) -> StripeApp:
-    """The account behind HTTP; as it was left, if the state folder knows one."""
-    remembered = _recall(state_dir) or _Remembered(
-        seed=options.seed,
-        customers=options.customers,
-        months=options.months,
-        livemode=options.livemode,
-        end=options.end,
-        dataset=options.dataset,
-        histories=options.histories,
-        invoice_months=options.invoice_months,
-    )
+    """The account behind HTTP; as it was left, if the state folder knows one.
+
+    Raises ValueError if the state folder knows another account than the one that is asked for.
+    """
+    asked = {name: getattr(options, name) for name in _IDENTITY if getattr(options, name) is not None}
+    remembered = _recall(state_dir) or _Remembered(end=options.end, **asked)
+    for name, value in asked.items():
+        if getattr(remembered, name) != value:
+            raise ValueError(
+                f"{state_dir} remembers an account with {name} {getattr(remembered, name)}, not {value}; "
+                f"leave {name} out, or use another state folder"
+            )
     account = _fill(remembered)
     if remembered.advanced:
         account.advance(remembered.advanced)

@@ -62,8 +62,8 @@ class Shaper:
         return body if self.current else orjson.dumps(self.shape(orjson.loads(body)))
 
     def _discount(self, obj: Obj) -> None:
-        source = obj.pop("source", None)
-        coupon_id = str(source["coupon"]) if source else ""
+        source = obj.pop("source", None) or {}
+        coupon_id = str(source.get("coupon"))
         coupons = self._store["coupons"]
         obj["coupon"] = coupons.get(coupon_id) if coupon_id in coupons else None
 
@@ -82,15 +82,17 @@ class Shaper:
     def _subscription(self, obj: Obj) -> None:
         if not self.before_basil:
             return
-        rows = obj["items"]["data"]
-        obj["current_period_start"] = min((row["current_period_start"] for row in rows), default=None)
-        obj["current_period_end"] = max((row["current_period_end"] for row in rows), default=None)
-        obj["discount"] = self._first_discount(obj["discounts"])
+        rows = _rows(obj, "items")
+        starts = [row["current_period_start"] for row in rows if "current_period_start" in row]
+        ends = [row["current_period_end"] for row in rows if "current_period_end" in row]
+        obj["current_period_start"] = min(starts, default=None)
+        obj["current_period_end"] = max(ends, default=None)
+        obj["discount"] = self._first_discount(obj.get("discounts") or [])
         obj.pop("billing_mode", None)
         for row in rows:
             self._item(row)
-        if len(rows) == 1 and not obj["items"]["has_more"]:
-            obj.update(plan=rows[0]["plan"], quantity=rows[0].get("quantity"))
+        if len(rows) == 1:
+            obj.update(plan=rows[0].get("plan"), quantity=rows[0].get("quantity"))
 
     def _item(self, obj: Obj) -> None:
         if self.before_basil:
@@ -103,40 +105,41 @@ class Shaper:
         parent = obj.pop("parent") or {}
         details = parent.get("subscription_details") or {}
         payment = self._payment_of_invoice(obj["id"])
-        taxes = obj.pop("total_taxes")
+        taxes = obj.pop("total_taxes", None) or []
         obj.update(
             subscription=details.get("subscription"),
             subscription_details={"metadata": details.get("metadata")},
             quote=None,
             charge=payment[0],
             payment_intent=payment[1],
-            paid=obj["status"] == "paid",
+            paid=obj.get("status") == "paid",
             paid_out_of_band=False,
-            discount=self._first_discount(obj["discounts"]),
+            discount=self._first_discount(obj.get("discounts") or []),
             tax=sum(row["amount"] for row in taxes) if taxes else None,
             total_tax_amounts=[_old_tax(row) for row in taxes],
         )
-        for line in obj["lines"]["data"]:
+        for line in _rows(obj, "lines"):
             self._line(line)
 
     def _line(self, obj: Obj) -> None:
         if not self.before_basil:
             return
-        parent = obj.pop("parent")
-        details = parent["subscription_item_details"] or parent["invoice_item_details"]
-        price_id = str((obj.pop("pricing")["price_details"] or {}).get("price"))
+        parent = obj.pop("parent", None) or {}
+        of_item = parent.get("type") == "subscription_item_details"
+        details = parent.get(str(parent.get("type"))) or {}
+        pricing = obj.pop("pricing", None) or {}
+        price_id = str((pricing.get("price_details") or {}).get("price"))
         prices = self._store["prices"]
         price = prices.get(price_id) if price_id in prices else None
-        of_item = parent["type"] == "subscription_item_details"
         obj.update(
             type="subscription" if of_item else "invoiceitem",
-            invoice_item=details["invoice_item"],
-            proration=details["proration"],
-            proration_details=details["proration_details"],
-            subscription=details["subscription"],
+            invoice_item=details.get("invoice_item"),
+            proration=details.get("proration", False),
+            proration_details=details.get("proration_details"),
+            subscription=details.get("subscription"),
             subscription_item=details.get("subscription_item"),
             price=price,
-            tax_amounts=[_old_tax(row) for row in obj.pop("taxes")],
+            tax_amounts=[_old_tax(row) for row in obj.pop("taxes", None) or []],
             tax_rates=[],
         )
 
@@ -163,6 +166,12 @@ class Shaper:
         equal = {"payment[payment_intent]": intent} if intent else {"payment[charge]": charge["id"]}
         found = payments.page(limit=1, equal=equal).ids
         return payments.get(found[0])["invoice"] if found else None
+
+
+def _rows(obj: Obj, name: str) -> list[Obj]:
+    nested = obj.get(name)
+    data = nested.get("data") if isinstance(nested, dict) else None
+    return [row for row in data if isinstance(row, dict)] if isinstance(data, list) else []
 
 
 def _old_tax(row: Obj) -> Obj:

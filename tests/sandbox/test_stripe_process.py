@@ -139,11 +139,18 @@ def test_a_second_start_serves_the_account_as_it_was_left(tmp_path: Path) -> Non
     with Sandbox(customers=40, seed=3, only="stripe", state_dir=tmp_path) as first:
         first.advance(3)
         kept, end = first.objects("invoices"), first.stats()["end"]
-    with Sandbox(customers=999, seed=4, only="stripe", state_dir=tmp_path) as second:
+    with Sandbox(only="stripe", state_dir=tmp_path, end="2030-01-01") as second:
         assert second.objects("invoices") == kept
         assert second.stats()["end"] == end
         assert second.urls.mavera is None
         assert f"{second.urls.end:%Y-%m-%dT%H:%M:%SZ}" == end
+
+
+def test_another_account_in_the_same_state_folder_is_refused(tmp_path: Path) -> None:
+    with Sandbox(customers=5, only="stripe", state_dir=tmp_path):
+        pass
+    with pytest.raises(SandboxError, match="remembers an account with customers 5, not 6"):
+        Sandbox(customers=6, only="stripe", state_dir=tmp_path).start()
 
 
 def test_without_an_end_the_clock_stands_at_the_beginning_of_today() -> None:
