@@ -13,12 +13,12 @@ import narwhals as nw
 import pyarrow as pa
 
 from segments.disputed import INQUIRIES, NOT_DISPUTES, disputed_charges
-from segments.frames import frames, rows, settled, to_table, with_months
+from segments.frames import frames, month_of, rows, settled, to_table, with_months
 from segments.intervals import wilson
 from segments.tables import SEGMENT_TABLES
 from segments.thresholds import DisputeThresholds
 
-__all__ = ["COPY_FIXABLE", "COUNTERFEIT_CODES", "disputes_by_reason"]
+__all__ = ["COPY_FIXABLE", "COUNTERFEIT_CODES", "disputers", "disputes_by_reason"]
 
 COPY_FIXABLE: Final = frozenset(
     {
@@ -55,13 +55,8 @@ def disputes_by_reason(
     """
     limits = thresholds or DisputeThresholds()
     sources = frames(disputes=disputes, charges=charges, invoice_lines=invoice_lines)
-    column = nw.col
     products = settled(_products(sources["invoice_lines"]))
-    happened = sources["disputes"].filter(~column("created").is_null(), ~column("currency").is_null())
-    behind = disputed_charges(happened, sources["charges"]).join(
-        products, left_on="invoice", right_on="product_invoice", how="left"
-    )
-    counted = rows(_counts(with_months(behind, month="created")))
+    counted = rows(_counts(_behind(sources, products)))
     months = counted.column("month").unique().to_pylist()
     payments = _payments(sources["charges"], products, months) if months else {}
     output = []
@@ -84,6 +79,39 @@ def disputes_by_reason(
     return _table(output, as_of)
 
 
+def disputers(disputes: Any, charges: Any, invoice_lines: Any, *, as_of: datetime, months: int) -> pa.Table:
+    """Customers behind the disputes that copy can help with: reason, product, customer, each once.
+
+    Of the last `months` months, that of `as_of` among them. Lazy on every engine.
+    """
+    sources = frames(disputes=disputes, charges=charges, invoice_lines=invoice_lines)
+    column = nw.col
+    found = _behind(sources, settled(_products(sources["invoice_lines"]))).filter(
+        column("month") > month_of(as_of) - months,
+        ~column("status").fill_null("").is_in(list(NOT_DISPUTES)),
+        _fixable(),
+        ~column("customer").is_null(),
+    )
+    return rows(found.select("reason", "product", "customer").unique())
+
+
+def _behind(sources: dict[str, nw.LazyFrame[Any]], products: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+    """Disputes with their month and the customer and product behind them."""
+    column = nw.col
+    happened = sources["disputes"].filter(~column("created").is_null(), ~column("currency").is_null())
+    behind = disputed_charges(happened, sources["charges"]).join(
+        products, left_on="invoice", right_on="product_invoice", how="left"
+    )
+    return with_months(behind, month="created").with_columns(
+        reason=column("reason").fill_null(_UNKNOWN), product=column("product").fill_null(_UNKNOWN)
+    )
+
+
+def _fixable() -> nw.Expr:
+    counterfeit = nw.col("network_reason_code").fill_null("").is_in(list(COUNTERFEIT_CODES))
+    return nw.col("reason").is_in(sorted(COPY_FIXABLE)) & ~counterfeit
+
+
 def _products(lines: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
     """The product of each invoice: that of its largest line, the first by name among equals."""
     column = nw.col
@@ -103,10 +131,6 @@ def _counts(disputes: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
     status = column("status").fill_null("")
     counts = ~status.is_in(list(NOT_DISPUTES))
     evidence = column("has_evidence").fill_null(False) | (column("submission_count").fill_null(0) > 0)
-    reason = column("reason").fill_null(_UNKNOWN)
-    fixable = reason.is_in(sorted(COPY_FIXABLE)) & ~column("network_reason_code").fill_null("").is_in(
-        list(COUNTERFEIT_CODES)
-    )
     flags = {
         "disputes": counts,
         "inquiries": status.is_in(list(INQUIRIES)),
@@ -114,11 +138,9 @@ def _counts(disputes: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
         "lost": status == "lost",
         "uncontested": (status == "lost") & ~evidence,
         "open": counts & ~status.is_in(["won", "lost"]),
-        "copy_fixable_disputes": counts & fixable,
+        "copy_fixable_disputes": counts & _fixable(),
     }
     flagged = disputes.with_columns(
-        reason=reason,
-        product=column("product").fill_null(_UNKNOWN),
         counted_amount=nw.when(counts).then(column("amount").fill_null(0)).otherwise(0),
         disputer=nw.when(counts).then(column("customer")),
         **{name: flag.cast(nw.Int64) for name, flag in flags.items()},

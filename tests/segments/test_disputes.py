@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from segments.disputes import disputes_by_reason
+from segments.disputes import disputers, disputes_by_reason
 from segments.intervals import wilson
 from tests.segments.raw import AS_OF, ENGINES, at, by_key, on, raw
 
@@ -138,3 +138,28 @@ def test_wilson_holds_at_small_numbers(part: int, of: int, low: float, high: flo
 
 def test_wilson_without_cases_is_unknown() -> None:
     assert wilson(0, 0) is None
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_customers_behind_fixable_disputes_of_the_window_are_named_once(engine: str) -> None:
+    canceled = {"reason": "subscription_canceled", "currency": "usd", "status": "lost"}
+    rows = [
+        {**canceled, "charge": "ch_0", "created": at("2026-05-01")},
+        {**canceled, "charge": "ch_1", "created": at("2025-06-01")},
+        {**canceled, "charge": "ch_2", "created": at("2025-05-31")},
+        {**canceled, "charge": "ch_2", "created": at("2026-05-01"), "status": "warning_closed"},
+        {**canceled, "charge": "ch_2", "created": at("2026-05-01"), "reason": "fraudulent"},
+        {**canceled, "charge": "ch_3", "created": at("2026-05-01")},
+    ]
+    charges = [{"id": f"ch_{number}", "customer": f"cus_{number // 2}", "invoice": "in_0"} for number in range(3)]
+    sources = on(
+        engine,
+        disputes=raw("disputes", *rows),
+        charges=raw("charges", *charges, {"id": "ch_3", "customer": "cus_3"}),
+        lines=raw("invoice_lines", {"invoice": "in_0", "product": "prod_0", "amount": 1}),
+    )
+    found = disputers(sources["disputes"], sources["charges"], sources["lines"], as_of=AS_OF, months=12)
+    assert sorted(found.to_pylist(), key=str) == [
+        {"reason": "subscription_canceled", "product": "prod_0", "customer": "cus_0"},
+        {"reason": "subscription_canceled", "product": "unknown", "customer": "cus_3"},
+    ]
