@@ -257,7 +257,8 @@ class Lake:
         except (DeltaError, OSError) as error:
             if read_version is None and self.exists(table):
                 raise LakeConflictError(f"{table} was created while it was written: compute it again") from error
-            raise LakeError(f"{table} cannot be written to {self.uri}: {error}") from error
+            reason = str(error).partition(" Detail:")[0]  # what follows is the stream's traceback
+            raise LakeError(f"{table} cannot be written to {self.uri}: {reason}") from error
         return 0 if read_version is None else read_version + 1
 
     @classmethod
