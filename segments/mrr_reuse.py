@@ -30,12 +30,14 @@ class ChangedIds:
     customers: frozenset[str] = frozenset()
     prices: frozenset[str] = frozenset()
     coupons: frozenset[str] = frozenset()
+    invoice_lines: frozenset[str] = frozenset()
 
 
 def still_valid(
     earlier: pa.Table,
     subscriptions: pa.Table,
     customers: pa.Table,
+    invoice_lines: pa.Table | None,
     *,
     changed: ChangedIds,
     as_of: datetime,
@@ -52,7 +54,8 @@ def still_valid(
         found = pc.index_in(
             subscriptions["id"], value_set=holding["subscription"].cast(pa.string()).combine_chunks()
         )
-        places = pc.if_else(_touched(subscriptions, customers, changed), pa.scalar(None, pa.int32()), found)
+        touched = _touched(subscriptions, customers, invoice_lines, changed)
+        places = pc.if_else(touched, pa.scalar(None, pa.int32()), found)
         kept = holding.take(places.drop_null())
     else:
         kept = _SCHEMA.empty_table()
@@ -64,12 +67,19 @@ def _holds(earlier: pa.Table, as_of: datetime, profile: str) -> pa.ChunkedArray:
     now = pa.scalar(as_of, TIMESTAMP)
     quiet = pc.fill_null(pc.greater(earlier["next_change"].cast(TIMESTAMP), now), True)
     same = pc.and_(pc.equal(earlier["profile"], profile), pc.less_equal(earlier["as_of"].cast(TIMESTAMP), now))
-    return pc.and_(pc.and_(quiet, same), earlier["complete"])
+    net = pc.invert(pc.match_substring(earlier["reasons"], "gross_of_inclusive_tax"))
+    return pc.and_(pc.and_(quiet, same), pc.and_(earlier["complete"], net))
 
 
-def _touched(subscriptions: pa.Table, customers: pa.Table, changed: ChangedIds) -> pa.ChunkedArray:
-    """Whether a changed object is the subscription, its customer, or one that it or its customer names."""
-    touched = _is_one_of(subscriptions["id"], changed.subscriptions)
+def _touched(
+    subscriptions: pa.Table, customers: pa.Table, invoice_lines: pa.Table | None, changed: ChangedIds
+) -> pa.ChunkedArray:
+    """Whether a changed object is the subscription, its customer, its invoice's line, or one that they name."""
+    ids = set(changed.subscriptions)
+    if invoice_lines is not None and changed.invoice_lines:
+        lines = invoice_lines.filter(_is_one_of(invoice_lines["id"], changed.invoice_lines))
+        ids.update(key for key in lines["subscription"].to_pylist() if key is not None)
+    touched = _is_one_of(subscriptions["id"], ids)
     owners = set(changed.customers)
     if changed.coupons:
         owners.update(customers.filter(_mentions(customers["discount"], changed.coupons))["id"].to_pylist())

@@ -6,16 +6,13 @@ which rows of an earlier result still hold (`segments.mrr_reuse`). Nested parts 
 (columns `billing` and `discount`).
 """
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any
 
-import narwhals as nw
 import numpy as np
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 from narwhals.typing import IntoFrame
@@ -23,8 +20,10 @@ from narwhals.typing import IntoFrame
 from segments.lifecycle import STATUSES
 from segments.money import fraction_text, known_currency, round_half_even
 from segments.mrr import subscription_mrr
+from segments.mrr_inputs import UNREADABLE, arrow, objects, parsed, subscription_columns, text_columns
 from segments.mrr_plain import PlainPrices, PlainRows
 from segments.mrr_reuse import ChangedIds, still_valid
+from segments.mrr_stated_tax import item_ids, line_columns, stated_taxes
 from segments.profiles import Profile, resolve_profile
 from segments.tables import SEGMENT_TABLES, TIMESTAMP
 
@@ -35,8 +34,6 @@ _BATCH_ROWS = 65_536
 _VALUES = pa.schema(
     [field for field in _SCHEMA if field.name not in ("subscription", "customer", "status", "profile", "as_of")]
 )
-_UNREADABLE = False
-"""Stands for JSON that cannot be read: no rule takes it for an absent part."""
 
 
 def subscription_mrr_table(
@@ -46,6 +43,7 @@ def subscription_mrr_table(
     coupons: IntoFrame,
     customers: IntoFrame,
     as_of: datetime,
+    invoice_lines: IntoFrame | None = None,
     profile: str | Profile = "default-v1",
     previous: IntoFrame | None = None,
     changed: ChangedIds | None = None,
@@ -59,6 +57,9 @@ def subscription_mrr_table(
         coupons: raw rows: `id`, `billing`.
         customers: raw rows: `id`, `discount`.
         as_of: the time for which the figures hold.
+        invoice_lines: raw rows, read only for subscriptions whose price contains tax that no rate states: `id`,
+            `subscription`, `subscription_item`, `amount`, `discount_amount`, `inclusive_tax_amount`, `proration`,
+            `period_start`. Without them such figures are gross, and flagged.
         profile: name of a rule set, or one.
         previous: an earlier result. With `changed`, rows that cannot differ now are taken from it: complete ones
             of unchanged objects, with no trial, pause, discount or end that begins or runs out in between.
@@ -70,25 +71,48 @@ def subscription_mrr_table(
     """
     if as_of.tzinfo is None:
         raise ValueError("as_of must be an aware datetime: a naive one names no instant")
-    rows = _subscription_columns(_arrow(subscriptions))
-    price_rows, coupon_rows, customer_rows = _arrow(prices), _arrow(coupons), _text_columns(customers, "discount")
+    rows = subscription_columns(arrow(subscriptions))
+    price_rows, coupon_rows, customer_rows = arrow(prices), arrow(coupons), text_columns(customers, "discount")
     calculation = _Calculation(
-        prices=_objects(_text_columns(price_rows, "billing")),
-        coupons=_objects(_text_columns(coupon_rows, "billing")),
+        prices=objects(text_columns(price_rows, "billing")),
+        coupons=objects(text_columns(coupon_rows, "billing")),
         customers=customer_rows["id"].combine_chunks(),
-        discounts=_objects(customer_rows),
+        discounts=objects(customer_rows),
         as_of=as_of.astimezone(UTC),
         profile=resolve_profile(profile),
     )
+    lines = None if invoice_lines is None else line_columns(arrow(invoice_lines))
     if previous is None or changed is None:
-        return calculation.table(rows)
-    earlier = _arrow(previous)
+        return _net_of_stated_tax(calculation, rows, lines)
     kept, places = still_valid(
-        earlier, rows, customer_rows, changed=changed, as_of=as_of, profile=calculation.profile.name
+        arrow(previous),
+        rows,
+        customer_rows,
+        lines,
+        changed=changed,
+        as_of=calculation.as_of,
+        profile=calculation.profile.name,
     )
-    fresh = calculation.table(rows.filter(pc.is_null(places)))
-    order = _order([np.flatnonzero(pc.is_valid(places)), np.flatnonzero(pc.is_null(places))])
-    return pa.concat_tables([kept.cast(_SCHEMA), fresh]).take(order).combine_chunks()
+    fresh = _net_of_stated_tax(calculation, rows.filter(pc.is_null(places)), lines)
+    return _merged(kept.cast(_SCHEMA), fresh, pc.is_null(places))
+
+
+def _net_of_stated_tax(calculation: "_Calculation", rows: pa.Table, lines: pa.Table | None) -> pa.Table:
+    """The result; figures that contain tax are computed again where the latest invoice line states it."""
+    table = calculation.table(rows)
+    gross = pc.match_substring(table["reasons"], "gross_of_inclusive_tax")
+    if lines is None or not pc.any(gross).as_py():
+        return table
+    stated = stated_taxes(lines, rows.filter(gross)["id"])
+    again = replace(calculation, stated=stated).table(rows.filter(gross))
+    return _merged(table.filter(pc.invert(gross)), again, gross)
+
+
+def _merged(first: pa.Table, second: pa.Table, in_second: pa.ChunkedArray) -> pa.Table:
+    """Both tables' rows as one, in the order that `in_second` tells."""
+    mask = np.asarray(in_second)
+    order = _order([np.flatnonzero(~mask), np.flatnonzero(mask)])
+    return pa.concat_tables([first, second]).take(order).combine_chunks()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +123,7 @@ class _Calculation:
     discounts: Mapping[str, Any]
     as_of: datetime
     profile: Profile
+    stated: Mapping[str, Any] = field(default_factory=dict)
 
     def table(self, rows: pa.Table) -> pa.Table:
         """The result of all rows, batch by batch, so that little JSON is in memory at a time."""
@@ -122,7 +147,7 @@ class _Calculation:
         complete = batch["items_complete"].to_pylist()
         missing = batch["customer_missing"].to_pylist()
         for position in np.flatnonzero(np.asarray(pc.invert(idle))).tolist():
-            billing = _parsed(texts[position])
+            billing = parsed(texts[position])
             if not discounted[position] and complete[position] is not False and plain.take(position, billing):
                 continue
             exact_positions.append(position)
@@ -148,9 +173,13 @@ class _Calculation:
         return pa.RecordBatch.from_arrays([columns[name] for name in _SCHEMA.names], schema=_SCHEMA)
 
     def _exact(self, billing: Any, discount: Any, *, customer_missing: bool) -> "_Values":
-        if billing is None or billing is _UNREADABLE:
+        if billing is None or billing is UNREADABLE:
             code = "billing_missing" if billing is None else "billing_unreadable"
             return _values(None, None, None, None, [code], None)
+        if self.stated and isinstance(billing, dict):
+            billing["latest_invoice"] = {
+                "lines": [self.stated[key] for key in item_ids(billing) if key in self.stated]
+            }
         result = subscription_mrr(
             billing,
             as_of=self.as_of,
@@ -223,58 +252,3 @@ def _value_batch(currency: pa.Array, text: pa.Array, minor: pa.Array, reasons: p
 def _order(groups: Sequence[np.ndarray]) -> np.ndarray:
     """Where each row is found when the groups of positions are laid end to end."""
     return np.argsort(np.concatenate(groups), kind="stable")
-
-
-def _parsed(text: str | None) -> Any:
-    """The JSON value of a text; None when there is none, `_UNREADABLE` when it is broken."""
-    if text is None:
-        return None
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        pass
-    try:
-        # Reads what orjson refuses (NaN, lone surrogates): a flaw in a part that no rule needs does no harm.
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return _UNREADABLE
-
-
-def _objects(rows: pa.Table) -> dict[str, Any]:
-    """The parsed second column by id, where it is filled."""
-    ids, texts = (column.to_pylist() for column in rows.columns)
-    return {key: _parsed(text) for key, text in zip(ids, texts, strict=True) if key and text is not None}
-
-
-def _arrow(frame: IntoFrame) -> pa.Table:
-    if isinstance(frame, pa.Table):
-        return frame
-    wrapped = nw.from_native(frame)
-    return (wrapped.collect(backend="pyarrow") if isinstance(wrapped, nw.LazyFrame) else wrapped).to_arrow()
-
-
-def _text_columns(frame: IntoFrame, name: str) -> pa.Table:
-    table = _arrow(frame)
-    return pa.table({"id": table["id"].cast(pa.string()), name: table[name].cast(pa.large_string())})
-
-
-def _subscription_columns(table: pa.Table) -> pa.Table:
-    """The needed columns in known types; `billing` with wide offsets, as it may pass 2 GB."""
-    types = {
-        "id": pa.string(),
-        "customer": pa.string(),
-        "status": pa.string(),
-        "currency": pa.string(),
-        "deleted": pa.bool_(),
-        "items_complete": pa.bool_(),
-        "billing": pa.large_string(),
-    }
-    optional = ("deleted", "items_complete")
-    return pa.table(
-        {
-            name: pa.nulls(len(table), type_)
-            if name in optional and name not in table.column_names
-            else table[name].cast(type_)
-            for name, type_ in types.items()
-        }
-    )
