@@ -107,7 +107,7 @@ class Policy(_Choice):
     poll_seconds: float = Field(2, gt=0)
     attempts: int = Field(4, ge=1, description="sends of one row in one run, when nothing ran (429, not sent)")
     backoff_seconds: float = Field(1, gt=0)
-    concurrency: int = Field(8, ge=1)
+    concurrency: int = Field(64, ge=1, description="calls in flight; a call of 6 s at 600 a minute needs 60")
     mave_in_flight: int = Field(10, ge=1, le=10)
 
     @model_validator(mode="after")

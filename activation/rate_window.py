@@ -49,11 +49,14 @@ class RateWindow:
         self._per_minute = per_minute
         self._window = timedelta(seconds=window_seconds + _MARGIN_SECONDS)
         self._sleep = sleep
+        self._turn = asyncio.Lock()
 
     async def acquire(self) -> None:
-        """Wait for a place in the window and take it."""
-        while (wait := self.take()) > 0:
-            await self._sleep(wait)
+        """Wait for a place in the window and take it, in the order of asking."""
+        # One waiter of a process asks the database; all others queue behind it.
+        async with self._turn:
+            while (wait := self.take()) > 0:
+                await self._sleep(wait)
 
     def take(self) -> float:
         """Take a place now, or the seconds until it is worth asking again."""

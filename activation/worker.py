@@ -81,7 +81,9 @@ class Worker:
         self._before = before
         self._stops = stops
         self._jitter = jitter
+        # Mave calls take minutes and have their own bound: they must not keep the others waiting.
         self._slots = asyncio.Semaphore(account.policy.concurrency)
+        self._mave_slots = asyncio.Semaphore(account.policy.mave_in_flight)
 
     async def carry_out(self, operation: Operation, body: Mapping[str, Any]) -> Ended:
         """Bring one row to its end; `body` is its request with all ids in place."""
@@ -109,7 +111,7 @@ class Worker:
 
     async def _attempt(self, operation: Operation, entry: Entry, *, look_first: bool) -> Ended | float:
         """One claim and one send; or the seconds to wait before another one, when nothing ran."""
-        async with self._slots:
+        async with self._mave_slots if entry.kind is Kind.CASE_STUDY else self._slots:
             if look_first and (seen := await self._seen(operation)) is not None:
                 return seen
             async with self._dispatcher.lease(entry.kind, self._run.run_id):

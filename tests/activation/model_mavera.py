@@ -38,13 +38,17 @@ class ModelMavera(httpx.AsyncBaseTransport):
     late: float = 10.0
     credits: int = 100_000
     patch_price: int = 0
+    seconds: float = 0.05
+    per_minute: int = 600
     personas: list[dict[str, Any]] = field(default_factory=list)
     charged: int = 0
     created_names: list[str] = field(default_factory=list)
+    arrivals: list[float] = field(default_factory=list)
     _late: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        await asyncio.sleep(0.05)
+        self.arrivals.append(self.clock())
+        await asyncio.sleep(0.05 if request.method == "GET" else self.seconds)
         self._commit_what_is_due()
         path = request.url.path.removeprefix("/api/v1")
         if request.method == "GET":
@@ -61,7 +65,9 @@ class ModelMavera(httpx.AsyncBaseTransport):
     def _read(self, path: str, request: httpx.Request) -> httpx.Response:
         if path == "/usage":
             credits = {"used": self.charged, "included": self.credits, "remaining": self.credits - self.charged}
-            return httpx.Response(200, json={"credits": credits, "rate_limit": {"requests_per_minute": 600}})
+            return httpx.Response(
+                200, json={"credits": credits, "rate_limit": {"requests_per_minute": self.per_minute}}
+            )
         if path == "/personas":
             visible = [one for one in self.personas if one["created_at"] + self.lag <= self.clock()]
             return httpx.Response(200, json={"data": visible, "has_more": False, "total": len(visible)})

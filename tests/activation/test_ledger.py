@@ -244,7 +244,7 @@ def _work(url: str, worker: int, keys: int) -> None:
     state.close()
 
 
-def _workers_do_not_double(url: str, *, workers: int, keys: int) -> None:
+def workers_do_not_double(url: str, *, workers: int, keys: int) -> None:
     state = State(url)
     with state.engine.begin() as connection:
         connection.exec_driver_sql("CREATE TABLE calls (key INTEGER)")
@@ -267,13 +267,13 @@ def postgres() -> Iterator[str]:
 
 
 def test_eight_workers_pay_for_each_of_three_hundred_keys_once_on_sqlite(tmp_path: Path) -> None:
-    _workers_do_not_double(fresh_database(None, tmp_path), workers=8, keys=300)
+    workers_do_not_double(fresh_database(None, tmp_path), workers=8, keys=300)
 
 
 def test_eight_workers_pay_for_each_of_three_hundred_keys_once_on_postgresql(
     postgres: str, tmp_path: Path
 ) -> None:
-    _workers_do_not_double(fresh_database(postgres, tmp_path), workers=8, keys=300)
+    workers_do_not_double(fresh_database(postgres, tmp_path), workers=8, keys=300)
 
 
 @pytest.mark.soak
@@ -283,7 +283,7 @@ def test_twenty_rounds_of_eight_workers_pay_once(
     database: str, turn: int, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     server = None if database == "sqlite" else request.getfixturevalue("postgres")
-    _workers_do_not_double(fresh_database(server, tmp_path), workers=8, keys=300)
+    workers_do_not_double(fresh_database(server, tmp_path), workers=8, keys=300)
 
 
 def _spend_at_random(url: str, worker: int, steps: int, cap: int) -> None:
