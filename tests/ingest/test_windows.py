@@ -21,10 +21,12 @@ class Server:
     def list(self, window: Window) -> tuple[list[tuple[int, str]], bool]:
         """One page of a window as it is asked for now."""
         self.requests += 1
-        inside = [row for row in self.rows if row[0] >= window.gte and (window.lt is None or row[0] < window.lt)]
+        start = 0
         if window.cursor is not None:
-            place = next(n for n, row in enumerate(self.rows) if row[1] == window.cursor)
-            inside = [row for row in inside if self.rows.index(row) > place]
+            start = 1 + next(n for n, row in enumerate(self.rows) if row[1] == window.cursor)
+        inside = [
+            row for row in self.rows[start:] if row[0] >= window.gte and (window.lt is None or row[0] < window.lt)
+        ]
         return inside[: self.page], len(inside) > self.page
 
 
