@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import resource
 import signal
 import socket
 import subprocess
@@ -141,6 +142,7 @@ def main() -> None:
         kept = _kept(state)
         state.close()
     waits = sorted(load.waits)
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     result = {
         "events": load.sent,
         "acknowledged": len(load.acknowledged),
@@ -148,6 +150,8 @@ def main() -> None:
         "per_second": round(len(load.acknowledged) / took),
         "p50_ms": round(waits[len(waits) // 2] * 1000, 1),
         "p99_ms": round(waits[int(len(waits) * 0.99)] * 1000, 1),
+        "receiver_cpu_seconds": round(usage.ru_utime + usage.ru_stime, 1),
+        "receiver_peak_mb": round(usage.ru_maxrss / 1024),
         "acknowledged_and_lost": len({f"evt_{number}" for number in load.acknowledged} - kept),
     }
     print(json.dumps(result))
