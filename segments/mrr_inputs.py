@@ -42,7 +42,7 @@ def arrow(frame: IntoFrame) -> pa.Table:
     if isinstance(frame, pa.Table):
         return frame
     wrapped = nw.from_native(frame)
-    return (wrapped.collect(backend="pyarrow") if isinstance(wrapped, nw.LazyFrame) else wrapped).toarrow()
+    return (wrapped.collect(backend="pyarrow") if isinstance(wrapped, nw.LazyFrame) else wrapped).to_arrow()
 
 
 def text_columns(frame: IntoFrame, name: str) -> pa.Table:
