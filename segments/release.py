@@ -186,12 +186,20 @@ def _labels(groups: Iterable[Codes], size: int) -> Labels:
 
 
 def _layers(left: Mapping[str, _Left], family: str, size: int) -> list[Labels]:
-    """Groups of a family as they left together; groups of one time are disjoint, those of two may not be."""
-    layers: dict[datetime, list[Codes]] = defaultdict(list)
-    for one in left.values():
-        if one.family == family:
-            layers[one.released_at].append(one.members)
-    return [_labels(groups, size) for _, groups in sorted(layers.items())]
+    """Groups of a family as they left together, which are disjoint; those of two times may not be.
+
+    Two releases of one time, made again with other data, are told apart by a customer in two groups.
+    """
+    layers: dict[datetime, list[Labels]] = defaultdict(list)
+    for number, one in enumerate(left.values()):
+        if one.family != family:
+            continue
+        layer = next((labels for labels in layers[one.released_at] if (labels[one.members] < 0).all()), None)
+        if layer is None:
+            layer = _labels([], size)
+            layers[one.released_at].append(layer)
+        layer[one.members] = number
+    return [labels for _, same_time in sorted(layers.items()) for labels in same_time]
 
 
 def _withheld(family: Family, left: Mapping[str, _Left], population: Population, k: int) -> set[str]:

@@ -4,8 +4,6 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
-import pyarrow as pa
-
 from segments.release import Release, release_cells
 from segments.thresholds import Thresholds
 from tests.segments.raw import AS_OF, raw, segment
@@ -183,8 +181,3 @@ def fields_of(found: Release) -> dict[str, Any]:
 def why(found: Release) -> dict[str, tuple[str, str | None]]:
     """Reason and successor of each group that may not leave."""
     return {one.segment_key: (one.reason, one.merged_into) for one in found.suppressed}
-
-
-def empty_table(name: str) -> pa.Table:
-    """A segment table without rows."""
-    return segment(name)

@@ -15,7 +15,6 @@ from tests.segments.business import (
     changed,
     customers,
     disputes,
-    empty_table,
     fields_of,
     members_of,
     release,
@@ -528,4 +527,4 @@ def test_customers_are_numbered_once_whatever_table_names_them() -> None:
     sources = tables(customers("a", 3))
     population = Population(sources["mrr_tiers"]["customer"], sources["customer_markets"]["customer"])
     assert len(population) == 3
-    assert population.codes(empty_table("growth")["customer"]).size == 0
+    assert population.codes(segment("growth")["customer"]).size == 0
