@@ -1,6 +1,6 @@
 """What changed in MRR between two times, so that opening, movements and exchange effect always give closing.
 
-Here: the classification of one change, the totals of a waterfall, and movements by month. Not here: the MRR
+Here: the classification of a change, the totals of a waterfall, and movements by month. Not here: the MRR
 itself. A rate change is never expansion: the opening amounts are valued at the new rates first, the difference
 that this makes is `fx`, and only the rest is a movement. The kinds are those of Stripe's own report
 (https://docs.stripe.com/billing/subscriptions/analytics), FX adjustment as the sixth.
@@ -20,7 +20,7 @@ from segments.frames import beside, divide_half_up, frames, month_of, to_table
 from segments.rates import MonthlyRates
 from segments.tables import SEGMENT_TABLES
 
-__all__ = ["KINDS", "Movement", "Waterfall", "movement", "mrr_movements", "waterfall"]
+__all__ = ["KINDS", "Waterfall", "movement_kind", "mrr_movements", "waterfall"]
 
 _LARGEST_DENOMINATOR: Final = 1_000_000
 """Rates are cut to fractions that cannot overflow 64 bits; the error is below a millionth of a millionth."""
@@ -30,31 +30,32 @@ _NOTHING: Final = nw.lit(0, nw.Int64)
 KINDS: Final = ("new", "reactivation", "expansion", "contraction", "churn", "fx", "none")
 
 
-@dataclass(frozen=True, slots=True)
-class Movement:
-    """A change: its kind, its amount and the part that exchange rates made; None where an end is unknown."""
-
-    kind: str
-    minor: int | None
-    fx_minor: int | None
-
-
-def movement(*, opening: int | None, revalued: int | None, closing: int | None, returns: bool) -> Movement:
-    """Classify the change from `opening` to `closing`, all in minor units of the reporting currency.
+def movement_kind(*, opening: nw.Expr, revalued: nw.Expr, closing: nw.Expr, returns: nw.Expr) -> nw.Expr:
+    """The kind of the change from `opening` to `closing`, all in minor units of the reporting currency.
 
     `revalued` is the opening amount at the closing rates; `returns` says that there was revenue before the
-    opening. opening + minor + fx_minor = closing whenever all are known.
+    opening. The movement is closing - revalued and the exchange effect revalued - opening, so they always add
+    up. Where an end is unknown no movement is claimed.
     """
-    if opening is None or revalued is None or closing is None:
-        return Movement("none", None, None)
-    change, exchange = closing - revalued, revalued - opening
-    if opening == 0 and closing > 0:
-        return Movement("reactivation" if returns else "new", closing, 0)
-    if opening > 0 and closing == 0:
-        return Movement("churn", change, exchange)
-    if change:
-        return Movement("expansion" if change > 0 else "contraction", change, exchange)
-    return Movement("fx" if exchange else "none", 0, exchange)
+    unknown = opening.is_null() | revalued.is_null() | closing.is_null()
+    begins = (opening <= 0) & (closing > 0)
+    return (
+        nw.when(unknown)
+        .then(nw.lit("none"))
+        .when(begins & returns)
+        .then(nw.lit("reactivation"))
+        .when(begins)
+        .then(nw.lit("new"))
+        .when((opening > 0) & (closing <= 0))
+        .then(nw.lit("churn"))
+        .when(closing > revalued)
+        .then(nw.lit("expansion"))
+        .when(closing < revalued)
+        .then(nw.lit("contraction"))
+        .when(revalued != opening)
+        .then(nw.lit("fx"))
+        .otherwise(nw.lit("none"))
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,22 +135,11 @@ def mrr_movements(
         fx_minor=column("revalued") - column("opening_minor"),
         reporting_currency=nw.lit(reporting_currency),
     )
-    # A beginning has no opening, so exchange rates play no part in it.
-    begins = (column("opening_minor") <= 0) & (column("closing_minor") > 0)
-    kind = (
-        nw.when(begins & (column("began") < column("month")))
-        .then(nw.lit("reactivation"))
-        .when(begins)
-        .then(nw.lit("new"))
-        .when((column("opening_minor") > 0) & (column("closing_minor") <= 0))
-        .then(nw.lit("churn"))
-        .when(column("movement_minor") > 0)
-        .then(nw.lit("expansion"))
-        .when(column("movement_minor") < 0)
-        .then(nw.lit("contraction"))
-        .when(column("fx_minor") != 0)
-        .then(nw.lit("fx"))
-        .otherwise(nw.lit("none"))
+    kind = movement_kind(
+        opening=column("opening_minor"),
+        revalued=column("revalued"),
+        closing=column("closing_minor"),
+        returns=column("began") < column("month"),
     )
     moved = named.with_columns(movement=kind).filter(column("movement") != "none")
     return to_table(moved, SEGMENT_TABLES["mrr_movements"], months=("month",))

@@ -108,9 +108,8 @@ class GrowthThresholds:
     # Customers with annual plans alone have one point a year, over a longer window.
     annual_window_months: int = 60
     least_annual_points: int = 3
+    # Or two annual invoices.
     tenure_days: int = 365
-    # Paid annual invoices that stand for the tenure.
-    annual_invoices: int = 2
     invoices: int = 6
     refund_share: float = 0.20
     refund_days: int = 365

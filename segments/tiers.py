@@ -5,25 +5,23 @@ exchange rates (`segments.fx`). Amounts are exact until they are rounded once, h
 customer with one unknown subscription or rate has no MRR and the tier `unknown`: neither zero nor a part of it.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from fractions import Fraction
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import narwhals as nw
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from segments.frames import frames, rows, to_table
-from segments.money import exponent, round_half_even
-from segments.movements import movement
+from segments.exact_sums import Sums, read_amounts, sums_by_group, value
+from segments.frames import beside, frames, rows, to_table
+from segments.money import exponent
+from segments.movements import movement_kind
 from segments.rates import Rates
 from segments.tables import SEGMENT_TABLES
 from segments.thresholds import TierThresholds
 
 __all__ = ["mrr_tiers", "tier_of"]
-
-_ORDER: Final = ("none", "smb", "mid_market", "enterprise")
 
 
 class _Bounds(NamedTuple):
@@ -40,49 +38,23 @@ def _bounds(thresholds: TierThresholds, currency: str) -> _Bounds:
     return _Bounds(*(getattr(thresholds, name) * unit for name in _Bounds._fields))
 
 
-def tier_of(
-    mrr_minor: int | None,
-    *,
-    reporting_currency: str,
-    previous: str | None = None,
-    thresholds: TierThresholds | None = None,
-) -> str:
+def tier_of(mrr_minor: nw.Expr, previous: nw.Expr, bounds: _Bounds) -> nw.Expr:
     """The tier of an MRR; a customer who was in a tier stays until its lower bound is crossed."""
-    return _tier(mrr_minor, previous, _bounds(thresholds or TierThresholds(), reporting_currency))
-
-
-def _tier(mrr_minor: int | None, previous: str | None, bounds: _Bounds) -> str:
-    if mrr_minor is None:
-        return "unknown"
-    if mrr_minor <= 0:
-        return "none"
-    if mrr_minor >= (bounds.enterprise_leave if previous == "enterprise" else bounds.enterprise_enter):
-        return "enterprise"
-    stays = previous in ("mid_market", "enterprise")
-    if mrr_minor >= (bounds.mid_market_leave if stays else bounds.mid_market_enter):
-        return "mid_market"
-    return "smb"
-
-
-@dataclass(slots=True)
-class _Revenue:
-    """What a customer's subscriptions add up to, by currency; None once a part is unknown."""
-
-    mrr: dict[str, Fraction | int]
-    committed: dict[str, Fraction | int]
-    subscriptions: int = 0
-    complete: bool = True
-
-
-class _Before(NamedTuple):
-    """A customer's row of the last run."""
-
-    tier: str
-    previous_tier: str | None
-    since: int
-    opening: int | None
-    amounts: str
-    reporting_currency: str
+    was = previous.fill_null("")
+    enterprise = nw.when(was == "enterprise").then(bounds.enterprise_leave).otherwise(bounds.enterprise_enter)
+    stays = was.is_in(["mid_market", "enterprise"])
+    mid_market = nw.when(stays).then(bounds.mid_market_leave).otherwise(bounds.mid_market_enter)
+    return (
+        nw.when(mrr_minor.is_null())
+        .then(nw.lit("unknown"))
+        .when(mrr_minor <= 0)
+        .then(nw.lit("none"))
+        .when(mrr_minor >= enterprise)
+        .then(nw.lit("enterprise"))
+        .when(mrr_minor >= mid_market)
+        .then(nw.lit("mid_market"))
+        .otherwise(nw.lit("smb"))
+    )
 
 
 def mrr_tiers(
@@ -97,174 +69,124 @@ def mrr_tiers(
 ) -> pa.Table:
     """The table `mrr_tiers`. `previous` is the table of the last run, None on a first run.
 
-    The exact sums are made in Python over two reduced columns, as no engine adds fractions.
+    A row for each customer that is listed, has a subscription or had MRR at the last run. No engine adds
+    fractions: the exact sums are made over the reduced columns in memory, whatever the engine of the sources.
     """
-    bounds = _bounds(thresholds or TierThresholds(), reporting_currency)
     sources = frames(subscription_mrr=subscription_mrr, customers=customers, mrr_tiers_before=previous)
-    revenue = _revenue(rows(sources["subscription_mrr"]))
-    before = _before(rows(sources["mrr_tiers_before"]))
-    listed = rows(sources["customers"].select("id").filter(~nw.col("id").is_null())).column("id").to_pylist()
-    now = int(as_of.timestamp())
-    first_run = previous is None
-    nothing = _Revenue({}, {})
-    output: list[tuple[Any, ...]] = []
-    for customer in sorted({*listed, *revenue, *(name for name, row in before.items() if row.opening)}):
-        carried = revenue.get(customer, nothing)
-        output.append(
-            (
-                customer,
-                *_row(
-                    carried,
-                    before.get(customer),
-                    rates=rates,
-                    reporting_currency=reporting_currency,
-                    bounds=bounds,
-                    now=now,
-                    first_run=first_run,
-                ),
-            )
+    listed = rows(sources["customers"].select("id"))["id"]
+    owned = rows(sources["subscription_mrr"].filter(~nw.col("customer").is_null()))
+    before = rows(sources["mrr_tiers_before"])
+    had_revenue = before.filter(pc.not_equal(_last_known(before), 0))["customer"]
+    names = pa.chunked_array([*listed.chunks, *owned["customer"].chunks, *had_revenue.chunks], pa.string())
+    people = names.drop_null().unique()
+    measured = _measured(people, owned, rates, reporting_currency)
+    measured = _with_before(measured, before, rates, reporting_currency, first_run=previous is None)
+    bounds = _bounds(thresholds or TierThresholds(), reporting_currency)
+    return _rows(measured, bounds, reporting_currency, now=int(as_of.timestamp()))
+
+
+def _measured(people: pa.Array, owned: pa.Table, rates: Rates, reporting_currency: str) -> pa.Table:
+    """Of each customer: MRR, committed MRR, their exact amounts, the oldest rate's day."""
+    size = len(people)
+    groups = pc.index_in(owned["customer"], people).to_numpy().astype(np.int64)
+    absent = pc.or_(pc.is_null(owned["mrr"]), pc.is_null(owned["mrr_committed"]))
+    known = pc.and_(pc.fill_null(owned["complete"], False), pc.invert(absent)).to_numpy()
+
+    def summed(name: str) -> Sums:
+        given = owned.filter(known).combine_chunks()
+        currencies, amounts = (
+            pa.concat_arrays(given[column].chunks) if given.num_rows else pa.array([], pa.string())
+            for column in ("currency", name)
         )
-    return _table(output, reporting_currency, now)
+        return sums_by_group(
+            groups[known], size, currencies, amounts, rates=rates, reporting_currency=reporting_currency
+        )
+
+    mrr, committed = summed("mrr"), summed("mrr_committed")
+    complete = mrr.known & committed.known
+    complete[groups[~known]] = False
+    incomplete = np.bincount(groups[~known], minlength=size)
+    return pa.table(
+        {
+            "customer": people,
+            "mrr_minor": pa.array(mrr.minor, mask=~complete),
+            "mrr_committed_minor": pa.array(committed.minor, mask=~complete),
+            "complete": complete,
+            "subscriptions": mrr.count + incomplete,
+            "amounts": mrr.text,
+            "rate_date": pc.if_else(complete, _rate_dates(mrr.text, rates, reporting_currency), None),
+        }
+    )
 
 
-def _row(
-    revenue: _Revenue,
-    before: _Before | None,
-    *,
-    rates: Rates,
-    reporting_currency: str,
-    bounds: _Bounds,
-    now: int,
-    first_run: bool,
-) -> tuple[Any, ...]:
-    known = {None, reporting_currency, *rates}
-    complete = revenue.complete and known.issuperset(revenue.mrr) and known.issuperset(revenue.committed)
-    closing = _value(revenue.mrr, rates, reporting_currency) if complete else None
-    committed = _value(revenue.committed, rates, reporting_currency) if complete else None
-    last_tier = None
-    opening: int | None = None if first_run else 0
-    revalued = opening
-    amounts = _text(revenue.mrr) if complete else ""
-    since = now
-    if before is not None:
-        last_tier = before.previous_tier if before.tier == "unknown" else before.tier
-        opening = before.opening
-        revalued = opening
-        if (opening and before.amounts != amounts) or before.reporting_currency != reporting_currency:
-            revalued = _value(_amounts(before.amounts), rates, reporting_currency)
-        elif opening:
-            revalued = closing
-        if before.reporting_currency != reporting_currency:
-            opening = revalued
-    tier = _tier(closing, last_tier, bounds)
-    previous_tier = last_tier
-    if before is not None and tier == before.tier:
-        since, previous_tier = before.since, before.previous_tier
-    returns = before is not None and before.previous_tier not in (None, "none", "unknown")
-    change = movement(opening=opening, revalued=revalued, closing=closing, returns=returns)
-    dates = [rates[currency][1] for currency in revenue.mrr if currency != reporting_currency and complete]
+def _rate_dates(texts: pa.Array, rates: Rates, reporting_currency: str) -> pa.Array:
+    """The oldest day of the rates that the amounts were converted with."""
+    days = pa.nulls(len(texts), pa.date32())
+    used = [(rate[1], currency) for currency, rate in rates.items() if rate[1] and currency != reporting_currency]
+    for day, currency in sorted(used, reverse=True):
+        in_it = pc.match_substring(texts, f"{currency} ")
+        days = pc.if_else(in_it, pa.scalar(day, pa.date32()), days)
+    return days
+
+
+def _last_known(before: pa.Table) -> pa.ChunkedArray:
+    return pc.coalesce(before["mrr_minor"], before["opening_minor"])
+
+
+def _with_before(
+    measured: pa.Table, before: pa.Table, rates: Rates, reporting_currency: str, *, first_run: bool
+) -> pa.Table:
+    """Adds the last run's tier, its opening, and the opening at present rates.
+
+    The opening of a customer who was not there is nothing; on a first run it is not known.
+    """
+    place = pc.index_in(measured["customer"], before["customer"].combine_chunks())
+    was_there = pc.is_valid(place)
+    old = {name: before[name].take(place) for name in before.column_names if name != "customer"}
+    old_known = _last_known(before).take(place)
+    opening = pc.if_else(was_there, old_known, None if first_run else 0)
+    moved_currency = pc.fill_null(pc.not_equal(old["reporting_currency"], reporting_currency), False)
+    changed = pc.fill_null(pc.not_equal(old["amounts"], measured["amounts"]), False)
+    some = pc.fill_null(pc.not_equal(opening, 0), False)
+    again = pc.or_(pc.and_(some, pc.or_(changed, pc.invert(measured["complete"]))), moved_currency).to_numpy()
+    revalued = pc.if_else(some, measured["mrr_minor"], opening)
+    if again.any():
+        anew = [
+            value(read_amounts(text), rates, reporting_currency)
+            for text in old["amounts"].filter(again).to_pylist()
+        ]
+        revalued = pc.replace_with_mask(revalued.combine_chunks(), again, pa.array(anew, pa.int64()))
+    opening = pc.if_else(moved_currency, revalued, opening)
+    unknown = pc.fill_null(pc.equal(old["tier"], "unknown"), False)
     return (
-        tier,
-        closing,
-        committed,
-        min((day for day in dates if day is not None), default=None),
-        revenue.subscriptions,
-        complete,
-        previous_tier,
-        since,
-        opening,
-        change.kind,
-        change.minor,
-        change.fx_minor,
-        amounts if complete else (before.amounts if before else ""),
+        measured.append_column("opening_minor", opening)
+        .append_column("revalued", revalued)
+        .append_column("old_tier", old["tier"])
+        .append_column("old_previous", old["previous_tier"])
+        .append_column("old_since", old["since"])
+        .append_column("last_tier", pc.if_else(unknown, old["previous_tier"], old["tier"]))
+        .append_column("old_amounts", old["amounts"])
     )
 
 
-def _revenue(table: pa.Table) -> dict[str, _Revenue]:
-    found: dict[str, _Revenue] = {}
-    columns = ("customer", "currency", "mrr", "mrr_committed", "complete")
-    for customer, currency, mrr, committed, complete in zip(
-        *(table.column(name).to_pylist() for name in columns), strict=True
-    ):
-        if customer is None:
-            continue
-        entry = found.get(customer)
-        if entry is None:
-            entry = found[customer] = _Revenue({}, {})
-        if not complete or mrr is None or committed is None:
-            entry.complete = False
-            entry.subscriptions += 1
-            continue
-        amount = _exact(mrr)
-        if amount:
-            entry.subscriptions += 1
-            entry.mrr[currency] = entry.mrr.get(currency, 0) + amount
-        kept = _exact(committed)
-        if kept:
-            entry.committed[currency] = entry.committed.get(currency, 0) + kept
-    return found
-
-
-def _exact(text: str) -> Fraction | int:
-    return Fraction(text) if "/" in text else int(text)
-
-
-def _value(amounts: Mapping[str, Fraction | int], rates: Rates, reporting_currency: str) -> int | None:
-    """The sum in the reporting currency, rounded once; None when a rate is missing."""
-    total: Fraction | int = 0
-    for currency, amount in amounts.items():
-        if currency == reporting_currency:
-            total += amount
-        elif currency in rates:
-            total += amount * rates[currency][0]
-        else:
-            return None
-    return round_half_even(total)
-
-
-def _text(amounts: Mapping[str, Fraction | int]) -> str:
-    """Exact amounts as text, "eur 9900; usd 12500/3"."""
-    return "; ".join(f"{currency} {amounts[currency]}" for currency in sorted(amounts))
-
-
-def _amounts(text: str) -> dict[str, Fraction | int]:
-    pairs: Iterable[list[str]] = (part.split(" ") for part in text.split("; ") if part)
-    return {currency: _exact(amount) for currency, amount in pairs}
-
-
-def _before(table: pa.Table) -> dict[str, _Before]:
-    columns = ("customer", "tier", "previous_tier", "since", "mrr_minor", "opening_minor", "amounts")
-    found: dict[str, _Before] = {}
-    for customer, tier, earlier, since, mrr, opening, amounts, currency in zip(
-        *(table.column(name).to_pylist() for name in (*columns, "reporting_currency")), strict=True
-    ):
-        last_known = opening if mrr is None else mrr
-        found[customer] = _Before(tier, earlier, since, last_known, amounts, currency)
-    return found
-
-
-def _table(output: list[tuple[Any, ...]], reporting_currency: str, now: int) -> pa.Table:
-    names = (
-        "customer",
-        "tier",
-        "mrr_minor",
-        "mrr_committed_minor",
-        "rate_date",
-        "subscriptions",
-        "complete",
-        "previous_tier",
-        "since",
-        "opening_minor",
-        "movement",
-        "movement_minor",
-        "fx_minor",
-        "amounts",
+def _rows(measured: pa.Table, bounds: _Bounds, reporting_currency: str, *, now: int) -> pa.Table:
+    column = nw.col
+    frame = beside(None, measured).with_columns(tier=tier_of(column("mrr_minor"), column("last_tier"), bounds))
+    stays = (column("tier") == column("old_tier")).fill_null(False)
+    returns = ~column("old_previous").fill_null("none").is_in(["none", "unknown"])
+    frame = frame.with_columns(
+        movement=movement_kind(
+            opening=column("opening_minor"),
+            revalued=column("revalued"),
+            closing=column("mrr_minor"),
+            returns=returns,
+        ),
+        movement_minor=column("mrr_minor") - column("revalued"),
+        fx_minor=nw.when(~column("mrr_minor").is_null()).then(column("revalued") - column("opening_minor")),
+        since=nw.when(stays).then(column("old_since")).otherwise(nw.lit(now)),
+        previous_tier=nw.when(stays).then(column("old_previous")).otherwise(column("last_tier")),
+        amounts=nw.when(column("complete")).then(column("amounts")).otherwise(column("old_amounts").fill_null("")),
+        reporting_currency=nw.lit(reporting_currency),
+        as_of=nw.lit(now),
     )
-    schema = SEGMENT_TABLES["mrr_tiers"]
-    types = {name: pa.int64() if name == "since" else schema.field(name).type for name in names}
-    columns = list(zip(*output, strict=True)) if output else [()] * len(names)
-    arrays = {name: pa.array(values, types[name]) for name, values in zip(names, columns, strict=True)}
-    size = len(output)
-    arrays["reporting_currency"] = pa.repeat(reporting_currency, size)
-    arrays["as_of"] = pa.repeat(pa.scalar(now, pa.int64()), size)
-    return to_table(pa.table(arrays), schema)
+    return to_table(frame, SEGMENT_TABLES["mrr_tiers"])

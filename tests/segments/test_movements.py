@@ -98,7 +98,7 @@ _ROW = st.tuples(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     st.lists(_ROW, max_size=8, unique_by=lambda row: row[:3]),
     st.lists(st.fractions(Fraction(1, 300), 300, max_denominator=10**6), min_size=4, max_size=4),
