@@ -29,7 +29,7 @@ _DISPUTES: Final = (
     (0.03, "general", None),
 )
 _WIN: Final = {"fraudulent": 0.2, "duplicate": 0.7, "product_not_received": 0.45}
-_DISPUTE_RATE: Final = 0.014
+_DISPUTE_RATE: Final = 0.024
 _REFUND_RATE: Final = 0.02
 
 

@@ -136,7 +136,6 @@ class Lifecycle:
         if obj["status"] == "trialing":
             previous["status"] = "trialing"
             obj["status"] = "active"
-        subscription.renewals += 1
         self._invoicing.bill(subscription, charges, reason="subscription_cycle", period=period)
         self._redemptions.drop_spent(subscription)
         world.emit(_UPDATED, "subscriptions", obj, previous)

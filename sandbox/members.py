@@ -75,7 +75,6 @@ class Subscription:
     tax_rate: Obj | None = None
     # Prorations that wait for the next invoice.
     pending: list[Charge] = field(default_factory=list)
-    renewals: int = 0
     # Invoices that failed and are not given up yet.
     unpaid: set[str] = field(default_factory=set)
 

@@ -26,7 +26,10 @@ __all__ = ["Profile", "Signups"]
 
 Choice = list[tuple[Price, int]]
 
-_GOLDEN: Final = 0.6180339887498949
+# Multiples of these, without their whole part, spread evenly and independently of one another.
+_SEGMENT_STEP: Final = 0.6180339887498949
+_COUNTRY_STEP: Final = 0.4142135623730951
+_GROWTH_STEP: Final = 0.7320508075688772
 _SHARES: Final = (("enterprise", 0.01), ("mid_market", 0.142), ("none", 0.18), ("smb", 1.0))
 _GROWING: Final = 0.025
 _ADDONS: Final = 25
@@ -100,10 +103,10 @@ class Signups:
     def profile(self) -> Profile:
         self._number += 1
         number = self._number
-        spread = number * _GOLDEN % 1
+        spread = number * _SEGMENT_STEP % 1
         segment = next(name for name, top in _SHARES if spread < top)
-        growing = segment in ("smb", "mid_market") and number * _GOLDEN * 7 % 1 < _GROWING
-        place = number * _GOLDEN * 3 % 1
+        growing = segment in ("smb", "mid_market") and number * _GROWTH_STEP % 1 < _GROWING
+        place = number * _COUNTRY_STEP % 1
         for country in COUNTRIES:
             place -= country.weight
             if place < 0:

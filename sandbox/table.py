@@ -67,10 +67,6 @@ class Table:
         self._order()
         return reversed(self._ids)
 
-    def newest(self) -> str | None:
-        self._order()
-        return self._ids[-1] if self._ids else None
-
     def nth(self, position: int) -> str:
         """The id at a position, oldest first."""
         self._order()
