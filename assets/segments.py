@@ -97,7 +97,14 @@ _BALANCE = dg.AssetCheckSpec(
 )
 
 
-@_segment("mrr_tiers", "segments/subscription_mrr", "segments/fx_rates", "stripe/customers", checks=(_BALANCE,))
+@_segment(
+    "mrr_tiers",
+    "segments/subscription_mrr",
+    "segments/customer_mrr_months",
+    "segments/fx_rates",
+    "stripe/customers",
+    checks=(_BALANCE,),
+)
 def mrr_tiers(lake: LakeResource, state: StateResource, choices: SegmentChoices) -> dg.MaterializeResult:
     """The tier of each customer, and what moved since the last run."""
     from segments.movements import waterfall
@@ -110,6 +117,7 @@ def mrr_tiers(lake: LakeResource, state: StateResource, choices: SegmentChoices)
         rates=_rates(sources, choices.reporting_currency),
         reporting_currency=choices.reporting_currency,
         previous=sources.before("segments/mrr_tiers"),
+        customer_mrr_months=sources("segments/customer_mrr_months"),
         as_of=sources.position.as_of,
     )
     moved = waterfall(table)
@@ -307,6 +315,7 @@ def segment_history(lake: LakeResource, state: StateResource, choices: SegmentCh
 
 
 _RELEASED = {name: SEGMENT_TABLES[name] for name in ("released_cells", "released_members")}
+_DISPUTED_IN = ("subscription_items", "disputes", "charges", "invoice_lines")
 _RELEASED_FROM = (
     "mrr_tiers",
     "subscription_mrr",
@@ -324,7 +333,7 @@ _RELEASED_FROM = (
         table_spec(
             f"segments/{name}",
             schema,
-            deps=[*(f"segments/{table}" for table in _RELEASED_FROM), "stripe/subscription_items"],
+            deps=[f"segments/{table}" for table in _RELEASED_FROM] + [f"stripe/{table}" for table in _DISPUTED_IN],
             kinds={"python"},
         )
         for name, schema in _RELEASED.items()
@@ -335,13 +344,24 @@ def release(
     lake: LakeResource, state: StateResource, choices: SegmentChoices, paid_work: dg.ResourceParam[PaidWork]
 ) -> Iterator[dg.MaterializeResult]:
     """What may leave about each group: nothing under k, dominated by one, or told by a difference."""
+    from segments.disputes import disputers
     from segments.release import release_cells
+    from segments.thresholds import Thresholds
 
-    sources = Sources(lake.open(), state.open())
+    sources = Sources(lake.open(), state.open(), engine=choices.engine)
+    thresholds = Thresholds()
     operator = paid_work.operator()
     released = release_cells(
         **{name: sources.whole(f"segments/{name}") for name in _RELEASED_FROM},
         subscription_items=sources.whole("stripe/subscription_items"),
+        disputers=disputers(
+            sources("stripe/disputes"),
+            sources("stripe/charges"),
+            sources("stripe/invoice_lines"),
+            as_of=sources.position.as_of,
+            months=thresholds.release.dispute_months,
+        ),
+        thresholds=thresholds,
         last_cells=sources.before("segments/released_cells"),
         last_members=sources.before("segments/released_members"),
         as_of=sources.position.as_of,

@@ -64,10 +64,14 @@ def mrr_tiers(
     rates: Rates,
     reporting_currency: str,
     previous: Any = None,
+    customer_mrr_months: Any = None,
     as_of: datetime,
     thresholds: TierThresholds | None = None,
 ) -> pa.Table:
     """The table `mrr_tiers`. `previous` is the table of the last run, None on a first run.
+
+    Of a customer without revenue whom no earlier run has seen, the tier before comes from the last month with MRR
+    in `customer_mrr_months`; without that table it is not known.
 
     A row for each customer that is listed, has a subscription or had MRR at the last run. No engine adds
     fractions: the exact sums are made over the reduced columns in memory, whatever the engine of the sources.
@@ -82,6 +86,9 @@ def mrr_tiers(
     measured = _measured(people, owned, rates, reporting_currency)
     measured = _with_before(measured, before, rates, reporting_currency, first_run=previous is None)
     bounds = _bounds(thresholds or TierThresholds(), reporting_currency)
+    if customer_mrr_months is not None:
+        months = frames(customer_mrr_months=customer_mrr_months)["customer_mrr_months"]
+        measured = _with_history(measured, _last_months(months), rates, reporting_currency, bounds)
     return _rows(measured, bounds, reporting_currency, now=int(as_of.timestamp()))
 
 
@@ -167,6 +174,37 @@ def _with_before(
         .append_column("last_tier", pc.if_else(unknown, old["previous_tier"], old["tier"]))
         .append_column("old_amounts", old["amounts"])
     )
+
+
+def _last_months(months: nw.LazyFrame[Any]) -> pa.Table:
+    """The MRR of each customer in the last month that had any, by currency."""
+    column = nw.col
+    some = months.filter(column("mrr_minor") > 0).select("customer", "month", "currency", "mrr_minor")
+    latest = some.group_by("customer").agg(column("month").max().alias("last"))
+    return rows(some.join(latest, on="customer", how="left").filter(column("month") == column("last")))
+
+
+def _with_history(
+    measured: pa.Table, months: pa.Table, rates: Rates, reporting_currency: str, bounds: _Bounds
+) -> pa.Table:
+    """Fills `last_tier` of those without revenue whom no run has seen, at present rates."""
+    places = pc.index_in(months["customer"], measured["customer"].combine_chunks())
+    months = months.filter(pc.is_valid(places))
+    sums = sums_by_group(
+        places.drop_null().to_numpy().astype(np.int64),
+        measured.num_rows,
+        months["currency"].combine_chunks(),
+        months["mrr_minor"].cast(pa.string()).combine_chunks(),
+        rates=rates,
+        reporting_currency=reporting_currency,
+    )
+    mrr = pa.array(sums.minor, mask=~(sums.known & (sums.count > 0)))
+    was = beside(None, pa.table({"mrr": mrr})).select(tier=tier_of(nw.col("mrr"), nw.lit(""), bounds))
+    tier = rows(was)["tier"]
+    fresh = pc.and_(pc.is_null(measured["old_tier"]), pc.equal(measured["mrr_minor"], 0))
+    known = pc.and_(pc.fill_null(fresh, False), pc.is_valid(mrr))
+    column = pc.if_else(known, tier, measured["last_tier"])
+    return measured.set_column(measured.column_names.index("last_tier"), "last_tier", column)
 
 
 def _rows(measured: pa.Table, bounds: _Bounds, reporting_currency: str, *, now: int) -> pa.Table:

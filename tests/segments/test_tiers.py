@@ -260,3 +260,44 @@ def test_sums_are_those_of_fractions_at_any_size(rows: list[tuple[int, str, Frac
         assert (not sums.known[group] and total >= 2**61) or sums.minor[group] == total
         held = read_amounts(sums.text[group].as_py())
         assert sum(held.values()) == sum(amount for _, amount in mine)
+
+
+def _months(*rows: tuple[str, date, str, int]) -> pa.Table:
+    names = ("customer", "month", "currency", "mrr_minor", "mrr_list_minor")
+    return segment("customer_mrr_months", *(dict(zip(names, (*row, row[-1]), strict=True)) for row in rows))
+
+
+@pytest.mark.parametrize(
+    ("months", "before"),
+    [
+        pytest.param([("a", date(2026, 1, 1), "usd", 250_000)], "mid_market", id="the tier of its last revenue"),
+        pytest.param(
+            [("a", date(2025, 1, 1), "usd", 250_000), ("a", date(2026, 2, 1), "usd", 5_000)],
+            "smb",
+            id="the last month counts, not the largest",
+        ),
+        pytest.param([("a", date(2026, 1, 1), "eur", 950_000)], "enterprise", id="at the present rate"),
+        pytest.param(
+            [("a", date(2026, 1, 1), "usd", 60_000), ("a", date(2026, 1, 1), "eur", 60_000)],
+            "mid_market",
+            id="currencies of a month together",
+        ),
+        pytest.param([("a", date(2026, 1, 1), "chf", 60_000)], None, id="unknown without a rate"),
+        pytest.param([("b", date(2026, 1, 1), "usd", 60_000)], None, id="unknown without a history"),
+    ],
+)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_first_run_takes_the_tier_of_those_who_left_from_their_history(
+    engine: str, months: list[tuple[str, date, str, int]], before: str | None
+) -> None:
+    history = on(engine, months=_months(*months))["months"]
+    row = by_key(_tiers(("a", "usd", "0"), engine=engine, customer_mrr_months=history), "customer")["a"]
+    assert (row["tier"], row["previous_tier"], row["movement"]) == ("none", before, "none")
+
+
+def test_history_never_overrides_what_a_run_has_seen() -> None:
+    months = _months(("a", date(2026, 1, 1), "usd", 2_000_000))
+    first = _tiers(("a", "usd", "5000"), customer_mrr_months=months)
+    assert by_key(first, "customer")["a"]["previous_tier"] is None
+    second = _tiers(("a", "usd", "0"), previous=first, as_of=LATER, customer_mrr_months=months)
+    assert by_key(second, "customer")["a"]["previous_tier"] == "smb"
