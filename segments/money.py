@@ -11,7 +11,7 @@ import math
 import re
 from decimal import Decimal
 from fractions import Fraction
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Any
 
@@ -35,6 +35,7 @@ __all__ = [
 MAX_NUMBER = 10**18
 """No single number of a billing object is larger; beyond it an input is broken, and sums must fit 64 bits."""
 
+_LONGEST_TEXT = 100
 _NUMBER = re.compile(r"[+-]?[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,2})?")
 _FRACTION = re.compile(r"-?[0-9]{1,4000}(?:/[1-9][0-9]{0,3999})?")
 
@@ -119,19 +120,24 @@ def exact(value: object) -> Fraction | None:
         return None
     if isinstance(value, int):
         return Fraction(value) if -MAX_NUMBER <= value <= MAX_NUMBER else None
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            return None
-        value = repr(value)
-    elif isinstance(value, Decimal):
-        value = str(value)
     if isinstance(value, str):
-        if _NUMBER.fullmatch(value) is None:
-            return None
-        value = Fraction(value)
+        return _exact_text(value) if len(value) <= _LONGEST_TEXT else None
+    if isinstance(value, float):
+        return _exact_text(repr(value)) if math.isfinite(value) else None
+    if isinstance(value, Decimal):
+        return _exact_text(str(value))
     if isinstance(value, Fraction):
-        return value if -MAX_NUMBER <= value <= MAX_NUMBER else None
+        return _within(value)
     return None
+
+
+@lru_cache(maxsize=65_536)
+def _exact_text(text: str) -> Fraction | None:
+    return _within(Fraction(text)) if _NUMBER.fullmatch(text) is not None else None
+
+
+def _within(value: Fraction) -> Fraction | None:
+    return value if abs(value.numerator) <= MAX_NUMBER * value.denominator else None
 
 
 def fraction_text(value: Fraction | int) -> str:

@@ -33,7 +33,7 @@ from segments.taxes import inclusive_divisor
 __all__ = ["SubscriptionMrr", "subscription_mrr"]
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
-_ZERO = Fraction(0)
+_ZERO, _ONE = Fraction(0), Fraction(1)
 _LARGEST = 2**63 - 1
 _LONGEST_BITS = 8192  # a longer denominator is no money, and could not be printed
 
@@ -225,14 +225,14 @@ def _line(
     charge = price_charge(item, price, currency, trace.profile)
     for doubt in charge.doubts:
         trace.reason(doubt, where)
-    divisor: Fraction | None = Fraction(1)
+    divisor: Fraction | None = _ONE
     if charge.amount and trace.profile.exclude_inclusive_tax:
         divisor = inclusive_divisor(item, subscription, price)
         if divisor is None:
             trace.reason("gross_of_inclusive_tax", where)
         elif divisor != 1:
             trace.not_established("inclusive_tax")
-    return Discounted(charge, charge.amount), divisor or Fraction(1)
+    return Discounted(charge, charge.amount), divisor or _ONE
 
 
 def _in_trial(trial: object, trace: Trace) -> bool:
@@ -252,8 +252,9 @@ def _monthly(
 ) -> Fraction | None:
     total = _ZERO
     for amount, line, divisor in zip(amounts, lines, divisors, strict=True):
-        total += amount * line.charge.factor / divisor
-    if total > _LARGEST or total.denominator.bit_length() > _LONGEST_BITS:
+        value = amount * line.charge.factor
+        total += value if divisor is _ONE else value / divisor
+    if total.numerator > _LARGEST * total.denominator or total.denominator.bit_length() > _LONGEST_BITS:
         trace.reason("amount_out_of_range")
         return None
     return total

@@ -187,7 +187,7 @@ def _amount(part: dict[str, Any], name: str) -> Fraction | None:
     if value is None:
         return None
     amount = exact(value)
-    if amount is None or amount < 0:
+    if amount is None or amount.numerator < 0:
         raise UnknownPart("price_amount_invalid")
     return amount
 

@@ -24,6 +24,8 @@ def moment(value: object, code: str) -> int | None:
     """
     if value is None:
         return None
+    if type(value) is int and 0 <= value <= LATEST_TIME:
+        return value
     number = exact(value)
     if number is None or not 0 <= number <= LATEST_TIME:
         raise UnknownPart(code)
