@@ -14,6 +14,7 @@ __all__ = [
     "MalformedObject",
     "amount_sum",
     "child_list",
+    "first_text",
     "flag",
     "invoice_subscription",
     "line_item",
@@ -56,6 +57,16 @@ def text(source: Object, name: str) -> str | None:
     raise _wrong(_where(source), name, value, "a text")
 
 
+def first_text(source: Object, name: str) -> str | None:
+    """The first of a list of texts, null when there is none."""
+    value = source.get(name)
+    if value is None or value == []:
+        return None
+    if isinstance(value, list) and type(value[0]) is str:
+        return value[0]
+    raise _wrong(_where(source), name, value, "a list of texts")
+
+
 def required_text(source: Object, name: str) -> str:
     """A text that must be there."""
     value = source.get(name)
@@ -67,9 +78,13 @@ def required_text(source: Object, name: str) -> str:
 def whole(source: Object, name: str) -> int | None:
     """A whole number or null; amounts are minor units."""
     value = source.get(name)
-    if value is None or type(value) is int:
-        return value
-    raise _wrong(_where(source), name, value, "a whole number")
+    if value is None:
+        return None
+    if type(value) is not int:
+        raise _wrong(_where(source), name, value, "a whole number")
+    if not -(2**63) <= value < 2**63:
+        raise MalformedObject(f"{_where(source)}.{name} is too large")
+    return value
 
 
 def flag(source: Object, name: str) -> bool | None:

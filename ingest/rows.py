@@ -85,7 +85,6 @@ def _exact(source: Any, name: str) -> str | None:
 def _customer(source: Object) -> Parsed:
     tax = read.nested(source, "tax", "location")
     tax_ids, _ = read.child_list(source, "tax_ids")
-    locales = source.get("preferred_locales") or [None]
     return Parsed(
         {
             "currency": read.text(source, "currency"),
@@ -95,7 +94,7 @@ def _customer(source: Object) -> Parsed:
             "tax_country": read.text(tax, "country"),
             "tax_country_source": read.text(tax, "source"),
             "tax_id_country": read.text(tax_ids[0], "country") if tax_ids else None,
-            "preferred_locale": locales[0] if isinstance(locales, list) else None,
+            "preferred_locale": read.first_text(source, "preferred_locales"),
             "default_payment_method": read.reference(
                 read.nested(source, "invoice_settings"), "default_payment_method"
             ),
