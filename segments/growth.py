@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from segments.frames import DAY, beside, frames, month_of, rows, settled, to_table
 from segments.growth_gates import bought, complaints, payments, standing
-from segments.growth_points import Measured, measured, observed_months, points_of, series_of
+from segments.growth_points import measured, observed_months, points_of, series_of
 from segments.tables import SEGMENT_TABLES
 from segments.thresholds import GrowthThresholds
 
@@ -38,8 +38,8 @@ GATES: Final = (
 """
 
 _MONTH: Final = 365 * DAY // 12
-_FAR: Final = 2**62
-"""A start that is not known is no tenure."""
+_NEXT_YEAR: Final = 300 * DAY
+"""Two annual invoices so far apart are of two years, which stands for the tenure."""
 
 
 def growth(
@@ -76,8 +76,9 @@ def growth(
         customer_mrr_months=customer_mrr_months,
     )
     last, now = month_of(as_of) - 1, int(as_of.timestamp())
-    since = now - limits.window_months * _MONTH
-    plans, products = bought(sources["invoice_lines"], sources["invoices"], since=since)
+    plans, products = bought(
+        sources["invoice_lines"], sources["invoices"], since=now - limits.window_months * _MONTH
+    )
     plans = settled(plans)
     observed = observed_months(sources["customer_mrr_months"], plans, last=last, limits=limits)
     series = series_of(observed)
@@ -89,7 +90,7 @@ def growth(
         .unique()
         .join(standing(sources["subscriptions"], as_of=as_of), on="customer", how="left")
         .join(beside(plans, series), on="customer", how="left")
-        .filter(~column("active").is_null() | ~column("months").is_null())
+        .filter(~column("active").is_null() | ~column("place").is_null())
         .join(
             payments(sources["invoices"], sources["charges"], as_of=as_of, limits=limits),
             on="customer",
@@ -100,37 +101,53 @@ def growth(
             on="customer",
             how="left",
         )
-        .join(plans, on="customer", how="left")
+        .join(plans.select("customer", "annual_span"), on="customer", how="left")
         .join(products, on=["customer", "currency"], how="left")
     )
     found = rows(people)
-    moved = series.filter(pc.or_(series["moved"], pc.equal(series["annual"], 1)))
-    points = rows(points_of(observed, beside(plans, moved.select(["customer", "currency", "last_month"]))))
-    return _table(found, points, last=last, as_of=as_of, limits=limits)
+    points = rows(points_of(observed, beside(plans, series.filter(pc.equal(series["moved"], 1)))))
+    return _table(found, series, points, as_of=as_of, limits=limits)
 
 
-def _table(found: pa.Table, points: pa.Table, *, last: int, as_of: datetime, limits: GrowthThresholds) -> pa.Table:
-    active = _counts(found, "active") > 0
-    result = measured(found, points, wanted=active, limits=limits)
-    gates = _gates(found, result, last=last, as_of=as_of, limits=limits)
-    mask = sum(gates[name].astype(np.int64) << place for place, name in enumerate(GATES))
-    observed = _counts(found, "months") > 0
-    slope = result.slope
-    is_measured = ~np.isnan(slope[:, 0])
+def _table(
+    found: pa.Table, series: pa.Table, points: pa.Table, *, as_of: datetime, limits: GrowthThresholds
+) -> pa.Table:
+    place = _counts(found, "place", absent=-1)
+    observed, known = place >= 0, place[place >= 0]
+    active = np.zeros(series.num_rows, dtype=bool)
+    active[known] = _counts(found, "active")[observed] > 0
+    result = measured(series, points, wanted=active, limits=limits)
+    # A series more, for customers without one; place -1 finds it.
+    count, first, last, gain, expansion, expansions = (
+        np.append(values, [0])[place]
+        for values in (
+            result.points,
+            result.first,
+            result.last,
+            result.gain,
+            result.expansion,
+            result.expansions,
+        )
+    )
+    slope = np.append(result.slope, [[np.nan] * 3], axis=0)[place]
+    gates = _gates(found, count, as_of=as_of, limits=limits)
+    mask = sum(gates[name].astype(np.int64) << number for number, name in enumerate(GATES))
     sure = np.nan_to_num(slope[:, 1]) > 0
-    grew = (result.expansion >= limits.expansion) & (result.gain >= limits.least_gain_minor)
-    rates = [pa.array(np.expm1(slope[:, place]), mask=~is_measured) for place in range(3)]
+    grew = (expansion >= limits.expansion) & (gain >= limits.least_gain_minor)
+    low, middle, high = (
+        pa.array(np.expm1(slope[:, bound]), mask=np.isnan(slope[:, bound])) for bound in (1, 0, 2)
+    )
     passed, failed = _texts()
     columns = {
         "customer": found["customer"],
         "months": pa.array(_counts(found, "months")),
-        "monthly_growth": rates[0],
-        "growth_low": rates[1],
-        "growth_high": rates[2],
-        "expansion": pa.array(result.expansion, mask=~observed),
-        "expansions": pa.array(result.expansions),
-        "first_mrr_minor": pa.array(result.first, mask=~observed),
-        "last_mrr_minor": pa.array(result.last, mask=~observed),
+        "monthly_growth": middle,
+        "growth_low": low,
+        "growth_high": high,
+        "expansion": pa.array(expansion, mask=~observed),
+        "expansions": pa.array(expansions),
+        "first_mrr_minor": pa.array(first, mask=~observed),
+        "last_mrr_minor": pa.array(last, mask=~observed),
         "currency": found["currency"],
         "product": found["product"],
         "gates_passed": passed.take(pa.array(mask)),
@@ -142,21 +159,20 @@ def _table(found: pa.Table, points: pa.Table, *, last: int, as_of: datetime, lim
 
 
 def _gates(
-    found: pa.Table, result: Measured, *, last: int, as_of: datetime, limits: GrowthThresholds
+    found: pa.Table, points: npt.NDArray[np.int64], *, as_of: datetime, limits: GrowthThresholds
 ) -> dict[str, npt.NDArray[np.bool_]]:
-    began = _counts(found, "since", absent=_FAR)
-    annual = _counts(found, "annual") > 0
+    now, last = int(as_of.timestamp()), month_of(as_of) - 1
+    least = np.where(_counts(found, "annual") > 0, limits.least_annual_points, limits.least_points)
     return {
         "active": _counts(found, "active") > 0,
-        "tenure": (began <= int(as_of.timestamp()) - limits.tenure_days * DAY)
-        | (_counts(found, "annual_invoices") >= limits.annual_invoices),
+        "tenure": (_counts(found, "since", absent=now) <= now - limits.tenure_days * DAY)
+        | (_counts(found, "annual_span") >= _NEXT_YEAR),
         "paid_on_time": (_counts(found, "judged") > 0) & (_counts(found, "badly") == 0),
         "no_dispute": _counts(found, "disputes") == 0,
         "no_refund": _counts(found, "refunded_much") == 0,
         "no_cancel": _counts(found, "leaving") == 0,
         # The month just closed may still lack its invoice.
-        "points": (result.points >= np.where(annual, limits.least_annual_points, limits.least_points))
-        & (_counts(found, "last_month") >= last - 1),
+        "points": (points >= least) & (_counts(found, "last_month") >= last - 1),
         "one_currency": _counts(found, "several") == 0,
     }
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import narwhals as nw
 
 from segments.disputed import NOT_DISPUTES, disputed_charges
-from segments.frames import DAY
+from segments.frames import DAY, settled
 from segments.thresholds import GrowthThresholds
 
 __all__ = ["bought", "complaints", "payments", "standing"]
@@ -53,7 +53,7 @@ def standing(subscriptions: Frame, *, as_of: datetime) -> Frame:
 
 
 def payments(invoices: Frame, charges: Frame, *, as_of: datetime, limits: GrowthThresholds) -> Frame:
-    """Of each customer: how many of the last invoices were looked at (`judged`) and how many were paid badly.
+    """Of each customer with invoices: `judged`, and `badly`, how many of the last ones were paid badly.
 
     Voided invoices, drafts, those over nothing and open ones that are not due yet are left out. Badly is: not
     paid, after a second attempt or a failed charge, or after the due date.
@@ -69,23 +69,37 @@ def payments(invoices: Frame, charges: Frame, *, as_of: datetime, limits: Growth
     attempts = column("attempt_count").fill_null(0)
     sent = (column("collection_method") == "send_invoice").fill_null(False)
     overdue = (sent & (column("due_date") <= now).fill_null(False)) | (~sent & (attempts > 0))
-    finalized = invoices.filter(
-        ~column("customer").is_null(),
-        ~column("created").is_null(),
-        column("created") <= now,
-        column("total").fill_null(0) > 0,
-        status.is_in(["paid", "uncollectible"]) | ((status == "open") & overdue),
-    )
-    last = finalized.with_columns(
-        place=column("created").rank("ordinal", descending=True).over("customer")
-    ).filter(column("place") <= limits.invoices)
     in_terms = column("due_date").is_null() | (column("paid_at") <= column("due_date")).fill_null(False)
-    judged = last.join(failed, left_on="id", right_on="invoice", how="left").with_columns(
-        badly=((status != "paid") | (attempts > 1) | (column("failed").fill_null(0) > 0) | ~in_terms).cast(
-            nw.Int64
+    due = (
+        invoices.filter(
+            ~column("customer").is_null(),
+            ~column("created").is_null(),
+            column("created") <= now,
+            column("total").fill_null(0) > 0,
+            status.is_in(["paid", "uncollectible"]) | ((status == "open") & overdue),
+        )
+        .join(failed, left_on="id", right_on="invoice", how="left")
+        .select(
+            "customer",
+            "created",
+            badly=((status != "paid") | (attempts > 1) | (column("failed").fill_null(0) > 0) | ~in_terms).cast(
+                nw.Int64
+            ),
         )
     )
-    return judged.group_by("customer").agg(nw.len().alias("judged"), column("badly").sum())
+    ever = settled(due.group_by("customer").agg(nw.len().alias("judged"), column("badly").sum()))
+    # Ordering invoices is dear: only those of customers who ever paid badly are.
+    doubtful = ever.filter(column("badly") > 0).select("customer")
+    last = (
+        due.join(doubtful, on="customer", how="inner")
+        .with_columns(place=column("created").rank("min", descending=True).over("customer"))
+        .filter(column("place") <= limits.invoices)
+        .group_by("customer")
+        .agg(column("badly").sum())
+    )
+    return (
+        ever.drop("badly").join(last, on="customer", how="left").with_columns(badly=column("badly").fill_null(0))
+    )
 
 
 def complaints(
@@ -112,7 +126,8 @@ def complaints(
         disputes=none,
         refunded=column("amount").fill_null(0),
     )
-    marks = disputed_charges(nw.concat([disputed, given_back]), charges).select(
+    complained = settled(nw.concat([disputed, given_back]))
+    marks = disputed_charges(complained, _behind(complained, charges)).select(
         "customer", "currency", "disputes", "refunded", paid=none, own=none
     )
     taken = charges.filter(
@@ -142,45 +157,65 @@ def complaints(
     )
 
 
+def _behind(complained: Frame, charges: Frame) -> Frame:
+    """The charges that disputes and refunds are about: few of many."""
+    known = charges.select("id", "payment_intent", "customer", "invoice")
+    by_id = known.join(complained.select(id="charge").unique(), on="id", how="semi")
+    intents = complained.filter(~nw.col("payment_intent").is_null()).select("payment_intent").unique()
+    return nw.concat([by_id, known.join(intents, on="payment_intent", how="semi")]).unique()
+
+
 def bought(lines: Frame, invoices: Frame, *, since: int) -> tuple[Frame, Frame]:
     """What paid invoices were for: by customer, the annual ones; by customer and currency, the main product.
 
-    First frame: `annual_invoices`, and `shorter`: 1 if a shorter recurring line was billed after `since`, else 0.
-    Second: `product` with the most net revenue after `since`, the first by name among equals.
+    First frame, customers with annual invoices: how far the first and the last of them are apart (`annual_span`),
+    and `shorter`: 1 if a shorter recurring line was billed after `since`, else 0. Second: `product` with the most
+    net revenue after `since`, the first by name among equals.
     """
     column = nw.col
     paid = invoices.filter(column("status") == "paid").select(paid_invoice="id", payer="customer")
+    recurring = ~column("subscription").is_null() & ~column("proration").fill_null(False)
+    length = column("period_end") - column("period_start")
+    long = recurring & (length >= _YEAR_LINE).fill_null(False)
+    short = recurring & (length > 0).fill_null(False) & ~long
+    recent = (column("created") > since).fill_null(False)
+    net = (
+        column("amount").fill_null(0)
+        - column("discount_amount").fill_null(0)
+        - column("inclusive_tax_amount").fill_null(0)
+    )
     billed = (
         lines.join(paid, left_on="invoice", right_on="paid_invoice", how="inner")
-        .with_columns(
+        .select(
+            "currency",
+            "product",
             customer=nw.coalesce(column("payer"), column("customer")),
-            recent=(column("created") > since).fill_null(False),
-            recurring=~column("subscription").is_null() & ~column("proration").fill_null(False),
-            length=(column("period_end") - column("period_start")).fill_null(0),
+            annual_at=nw.when(long).then(column("created")),
+            shorter=(short & recent).cast(nw.Int64),
+            recent=recent.cast(nw.Int64),
+            net=nw.when(recent).then(net).otherwise(0),
         )
         .filter(~column("customer").is_null())
     )
-    long = column("recurring") & (column("length") >= _YEAR_LINE)
-    short = column("recurring") & column("recent") & (column("length") > 0) & ~long
-    annual = (
-        billed.filter(long)
-        .select("customer", "invoice")
-        .unique()
-        .group_by("customer")
-        .agg(nw.len().alias("annual_invoices"))
-    )
-    shorter = billed.filter(short).select("customer").unique().with_columns(shorter=nw.lit(1))
-    plans = annual.join(shorter, on="customer", how="left").with_columns(shorter=column("shorter").fill_null(0))
-    revenue = (
-        billed.filter(column("recent"), ~column("product").is_null(), ~column("currency").is_null())
-        .with_columns(
-            net=column("amount").fill_null(0)
-            - column("discount_amount").fill_null(0)
-            - column("inclusive_tax_amount").fill_null(0)
+    sums = settled(
+        billed.group_by("customer", "currency", "product").agg(
+            column("annual_at").min().alias("first"),
+            column("annual_at").max().alias("last"),
+            column("shorter").max(),
+            column("recent").max(),
+            column("net").sum(),
         )
-        .group_by("customer", "currency", "product")
-        .agg(column("net").sum())
-        .with_columns(below=-column("net"))
     )
-    products = revenue.group_by("customer", "currency").agg(column("product").first(order_by=["below", "product"]))
+    plans = (
+        sums.group_by("customer")
+        .agg(column("first").min(), column("last").max(), column("shorter").max())
+        .filter(~column("first").is_null())
+        .select("customer", "shorter", annual_span=column("last") - column("first"))
+    )
+    named = sums.filter(column("recent") > 0, ~column("product").is_null(), ~column("currency").is_null())
+    products = (
+        named.with_columns(below=-column("net"))
+        .group_by("customer", "currency")
+        .agg(column("product").first(order_by=["below", "product"]))
+    )
     return plans, products

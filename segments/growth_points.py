@@ -28,7 +28,7 @@ Real = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One entry a customer. `slope` has three columns, the slope of log MRR and its bounds; NaN is not measured.
+    """One entry a series. `slope` has three columns, the slope of log MRR and its bounds; NaN is not measured.
 
     `expansion` and `gain` are the smaller of those of MRR and of MRR before discounts.
     """
@@ -62,7 +62,10 @@ def observed_months(months: Frame, plans: Frame, *, last: int, limits: GrowthThr
 
 
 def series_of(observed: Frame) -> pa.Table:
-    """One row for each customer: the series in the currency it has last, and whether there are others."""
+    """One row for each customer, numbered by `place`: the series in the currency it has last.
+
+    `moved` is 1 when its points are needed, `several` when the customer has series in other currencies too.
+    """
     column = nw.col
     shape = observed.group_by("customer", "currency", "annual").agg(
         nw.len().alias("months"),
@@ -72,86 +75,114 @@ def series_of(observed: Frame) -> pa.Table:
         column("mrr_list_minor").min().alias("list_lowest"),
         column("mrr_list_minor").max().alias("list_highest"),
     )
-    order = [("customer", "ascending"), ("last_month", "descending"), ("highest", "descending")]
-    ordered = rows(shape).sort_by([*order, ("currency", "ascending")])
-    codes = pc.rank(ordered["customer"], tiebreaker="dense").to_numpy()
-    first = np.diff(codes, prepend=0) > 0
-    others = np.bincount(codes)[codes] > 1 if len(codes) else np.zeros(0, dtype=bool)
+    found = rows(shape)
+    codes = found["customer"].combine_chunks().dictionary_encode().indices.to_numpy()
+    several = np.bincount(codes)[codes] > 1
     moved = pc.or_(
-        pc.not_equal(ordered["lowest"], ordered["highest"]),
-        pc.not_equal(ordered["list_lowest"], ordered["list_highest"]),
+        pc.or_(
+            pc.not_equal(found["lowest"], found["highest"]),
+            pc.not_equal(found["list_lowest"], found["list_highest"]),
+        ),
+        pc.equal(found["annual"], 1),
     )
-    columns = {
-        name: ordered[name] for name in ("customer", "currency", "annual", "months", "last_month", "lowest")
-    }
-    table = pa.table({**columns, "moved": moved, "several": pa.array(others.astype(np.int64))})
-    return table.filter(pa.array(first))
+    found = found.append_column("moved", pc.cast(moved, pa.int64()))
+    found = found.append_column("several", pa.array(several.astype(np.int64)))
+    found = pa.concat_tables([found.filter(pa.array(~several)), _latest(found.filter(pa.array(several)))])
+    names = ["customer", "currency", "annual", "months", "last_month", "lowest", "moved", "several"]
+    return found.select(names).append_column("place", pa.array(np.arange(found.num_rows)))
 
 
-def points_of(observed: Frame, wanted: Frame) -> Frame:
-    """The points of the wanted series: every month, or every twelfth back from the last for annual plans."""
+def _latest(series: pa.Table) -> pa.Table:
+    """For each customer the series that ends last, then the highest, then the first by currency."""
+    latest = [("last_month", "descending"), ("highest", "descending"), ("currency", "ascending")]
+    ordered = series.sort_by([("customer", "ascending"), *latest])
+    codes = ordered["customer"].combine_chunks().dictionary_encode().indices.to_numpy()
+    return ordered.filter(pa.array(np.diff(codes, prepend=-1) != 0))
+
+
+def points_of(observed: Frame, series: Frame) -> Frame:
+    """The points of series by `place`, and how many steps before the last one they are (`ago`).
+
+    A step is a month, or a year for annual plans, whose other months are left out.
+    """
     column = nw.col
-    ago = column("last_month") - column("month")
+    months = column("last_month") - column("month")
+    annual = column("annual") == 1
     return (
-        observed.join(wanted, on=["customer", "currency"], how="inner")
-        .filter((column("annual") == 0) | (whole(ago, 12) * 12 == ago))
-        .select("customer", "month", "mrr_minor", "mrr_list_minor")
+        observed.join(series.select("customer", "currency", "place", "last_month"), on=["customer", "currency"])
+        .with_columns(months=months, years=whole(months, 12))
+        .filter(~annual | (column("years") * 12 == column("months")))
+        .select(
+            "place",
+            "mrr_minor",
+            "mrr_list_minor",
+            ago=nw.when(annual).then(column("years")).otherwise(column("months")),
+        )
     )
 
 
 def measured(
-    found: pa.Table, points: pa.Table, *, wanted: npt.NDArray[np.bool_], limits: GrowthThresholds
+    series: pa.Table, points: pa.Table, *, wanted: npt.NDArray[np.bool_], limits: GrowthThresholds
 ) -> Measured:
-    """What the points say about each customer of `found`, who has `months`, `lowest` and `annual` of its series.
+    """What the points say about each series; one without points is flat.
 
-    The slope is measured for `wanted` customers with enough points.
+    The slope is measured for `wanted` series with enough points.
     """
-    months, lowest, annual = (
-        found[name].fill_null(0).to_numpy().astype(np.int64) for name in ("months", "lowest", "annual")
-    )
-    size = found.num_rows
+    months, lowest, annual = (series[name].to_numpy().astype(np.int64) for name in ("months", "lowest", "annual"))
+    size = series.num_rows
     result = Measured(
         points=months.copy(),
-        first=lowest,
+        first=lowest.copy(),
         last=lowest.copy(),
         gain=np.zeros(size, dtype=np.int64),
         expansion=np.zeros(size),
         expansions=np.zeros(size, dtype=np.int64),
         slope=np.zeros((size, 3)),
     )
-    who, month, mrr, listed = _sorted(found, points)
-    if len(who):
-        starts = np.flatnonzero(np.diff(who, prepend=-1))
-        counts = np.diff(starts, append=len(who))
-        ends = starts + counts - 1
-        owners = who[starts]
-        result.points[owners] = counts
-        result.first[owners], result.last[owners] = mrr[starts], mrr[ends]
-        gains = [amounts[ends] - amounts[starts] for amounts in (mrr, listed)]
+    enough = np.where(annual == 1, limits.least_annual_points, limits.least_points)
+    step = np.where(annual == 1, 12, 1)
+    place, ago, mrr, listed = _grids(points)
+    there = mrr > 0
+    counts = there.sum(axis=1)
+    for count in np.unique(counts):
+        chosen = np.flatnonzero(counts == count)
+        owners = place[chosen]
+        inside = there[chosen]
+        # Every row has as many points, so the selection keeps its rows.
+        time, own, other = (
+            np.broadcast_to(grid, there.shape)[chosen][inside].reshape(-1, count) for grid in (ago, mrr, listed)
+        )
+        gains = [amounts[:, -1] - amounts[:, 0] for amounts in (own, other)]
+        result.points[owners] = count
+        result.first[owners], result.last[owners] = own[:, 0], own[:, -1]
         result.gain[owners] = np.minimum(*gains)
-        result.expansion[owners] = np.minimum(gains[0] / mrr[starts], gains[1] / listed[starts])
-        rises = (np.diff(mrr) > 0) & (np.diff(listed) > 0) & (np.diff(who) == 0)
-        result.expansions[:] = np.bincount(who[1:][rises], minlength=size)
-    enough = result.points >= np.where(annual == 1, limits.least_annual_points, limits.least_points)
-    result.slope[~(wanted & enough)] = np.nan
-    if len(who):
-        due = (wanted & enough)[owners]
-        for count in np.unique(counts[due & (counts > 1)]):
-            chosen = due & (counts == count)
-            place = starts[chosen][:, None] + np.arange(count)
-            result.slope[owners[chosen]] = _slopes(month[place], mrr[place], listed[place], limits.confidence)
+        result.expansion[owners] = np.minimum(gains[0] / own[:, 0], gains[1] / other[:, 0])
+        result.expansions[owners] = ((np.diff(own) > 0) & (np.diff(other) > 0)).sum(axis=1)
+        due = wanted[owners] & (count >= enough[owners]) & (count > 1)
+        if due.any():
+            month = -time[due] * step[owners[due], None]
+            result.slope[owners[due]] = _slopes(month, own[due], other[due], limits.confidence)
+    result.slope[~(wanted & (result.points >= enough))] = np.nan
     return result
 
 
-def _sorted(found: pa.Table, points: pa.Table) -> tuple[Whole, Whole, Whole, Whole]:
-    """The points by customer and month, one a month: the customer's place in `found`, month, MRR and list MRR."""
-    place = pc.index_in(points["customer"], value_set=found["customer"].combine_chunks())
-    points = points.set_column(0, "customer", place).filter(pc.is_valid(place))
-    who, month, mrr, listed = (column.to_numpy().astype(np.int64) for column in points.columns)
-    order = np.lexsort((listed, mrr, month, who))
-    who, month, mrr, listed = (values[order] for values in (who, month, mrr, listed))
-    new = (np.diff(who, prepend=-1) != 0) | (np.diff(month, prepend=-1) != 0)
-    return who[new], month[new], mrr[new], listed[new]
+def _grids(points: pa.Table) -> tuple[Whole, Whole, Whole, Whole]:
+    """A row a series and a column a step, the last one last; 0 where there is no point.
+
+    The places of the rows, how long ago each column is, MRR, MRR before discounts.
+    """
+    place, ago, mrr, listed = (
+        points[name].to_numpy().astype(np.int64) for name in ("place", "ago", "mrr_minor", "mrr_list_minor")
+    )
+    places = np.flatnonzero(np.bincount(place)) if len(place) else place
+    row = np.searchsorted(places, place)
+    width = int(ago.max(initial=0)) + 1
+    grids = []
+    for amounts in (mrr, listed):
+        grid = np.zeros((len(places), width), dtype=np.int64)
+        grid[row, width - 1 - ago] = amounts
+        grids.append(grid)
+    return places, np.arange(width - 1, -1, -1), grids[0], grids[1]
 
 
 def _slopes(month: Whole, mrr: Whole, listed: Whole, confidence: float) -> Real:

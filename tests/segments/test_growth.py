@@ -95,6 +95,7 @@ def measure(engine: str, **given: list[dict[str, Any]]) -> dict[str, Any]:
     points = tables.pop("customer_mrr_months", months(*STEADY))
     sources = {name: raw(name, *rows) for name, rows in tables.items()}
     sources["customer_mrr_months"] = segment("customer_mrr_months", *points)
+    row: dict[str, Any]
     (row,) = growth(**on(engine, **sources), as_of=AS_OF).to_pylist()
     assert set(filter(None, f"{row['gates_passed']}; {row['gates_failed']}".split("; "))) == set(GATES)
     return row
