@@ -72,10 +72,10 @@ def subscription_mrr_table(
     if as_of.tzinfo is None:
         raise ValueError("as_of must be an aware datetime: a naive one names no instant")
     rows = subscription_columns(arrow(subscriptions))
-    price_rows, coupon_rows, customer_rows = arrow(prices), arrow(coupons), text_columns(customers, "discount")
+    customer_rows = text_columns(customers, "discount")
     calculation = _Calculation(
-        prices=objects(text_columns(price_rows, "billing")),
-        coupons=objects(text_columns(coupon_rows, "billing")),
+        prices=objects(text_columns(prices, "billing")),
+        coupons=objects(text_columns(coupons, "billing")),
         customers=customer_rows["id"].combine_chunks(),
         discounts=objects(customer_rows),
         as_of=as_of.astimezone(UTC),
