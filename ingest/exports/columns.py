@@ -28,6 +28,9 @@ SQL_TYPES: dict[Kind, str] = {
 _INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"}
 _TRUE, _FALSE = "('true', 't', 'yes', 'y', '1')", "('false', 'f', 'no', 'n', '0')"
 _DECIMAL = "DECIMAL(30, 8)"
+# Bounded, so that no arithmetic on it can overflow.
+_PLAIN_NUMBER = "'-?[0-9]{1,15}(\\.[0-9]{1,8})?'"
+_LAST_SECOND = 253_402_300_799  # the end of the year 9999
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +115,7 @@ class Read:
         # An account may have no such currency at all, and CASE wants a branch.
         factor = f"CASE {currency} {factors} ELSE {usual} END" if factors else usual
         # Grouping commas are refused: 1,234 may be a thousand or, written elsewhere, one and a bit.
-        number = (
-            f"CASE WHEN regexp_full_match({text}, '-?[0-9]+(\\.[0-9]+)?') THEN TRY_CAST({text} AS {_DECIMAL}) END"
-        )
+        number = f"CASE WHEN regexp_full_match({text}, {_PLAIN_NUMBER}) THEN TRY_CAST({text} AS {_DECIMAL}) END"
         minor = f"({number}) * ({factor})"
         return f"CASE WHEN {minor} = trunc({minor}) THEN TRY_CAST({minor} AS BIGINT) END"
 
@@ -124,10 +125,11 @@ def _moment(column: str, text: str, type_: str) -> tuple[str, bool]:
         return column, True
     if type_.startswith("TIMESTAMP") or type_ == "DATE":
         return f"CAST({column} AS TIMESTAMP) AT TIME ZONE 'UTC'", True
-    if type_ in _INTEGERS:
-        return f"to_timestamp(CAST({column} AS DOUBLE))", True
-    if type_ == "DOUBLE":
-        return f"to_timestamp({column})", True
+    if type_ in _INTEGERS or type_ == "DOUBLE":
+        return (
+            f"CASE WHEN {column} BETWEEN 0 AND {_LAST_SECOND} THEN to_timestamp(CAST({column} AS DOUBLE)) END",
+            False,
+        )
     # The session's zone is UTC, so a text without offset is UTC, as the names of such columns say.
     return f"TRY_CAST({text} AS TIMESTAMP WITH TIME ZONE)", False
 

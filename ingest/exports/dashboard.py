@@ -83,7 +83,7 @@ _CUSTOMERS = DashboardTable(
         "created": _moment("Created", "Created date"),
         "delinquent": Read("flag", ("Delinquent",)),
         "currency": _text("Currency"),
-        "country": _text("Address Country Code", "Card Address Country"),
+        "country": _text("Address Country Code", "Billing Address Country Code"),
         "email": _text("Email"),
     },
     sql="""SELECT id, created, lower(currency) AS currency, delinquent, country,
@@ -177,7 +177,8 @@ _PAYMENTS = DashboardTable(
         CASE WHEN captured AND status = 'succeeded' THEN amount ELSE 0 END AS amount_captured, amount_refunded,
         lower(currency) AS currency, status, status = 'succeeded' AS paid, captured,
         status = 'succeeded' AND amount_refunded >= amount AND amount > 0 AS refunded,
-        dispute_status IS NOT NULL OR dispute_reason IS NOT NULL AS disputed, decline_reason AS outcome_reason
+        coalesce(dispute_status, dispute_reason) IS NOT NULL
+            AND coalesce(dispute_status, '') NOT ILIKE 'warning%' AS disputed, decline_reason AS outcome_reason
         FROM source""",
     decides={
         "created": ("created",),

@@ -146,7 +146,7 @@ class _Loader:
                 self._delivery.version_at,
                 self._now,
                 self._delivery.livemode,
-                parent=query.parent if whole and not source.bad else None,
+                parent=query.parent if whole else None,
                 passes=1 if query.pass_rows is None else 1 + source.rows // query.pass_rows,
             )
             reports.append(self._write(incoming, source, skipped=0))
@@ -185,10 +185,15 @@ class _Loader:
 
     def write_quarantine(self) -> None:
         """Keep what was set aside; what is there already stays as it was first seen."""
+        name = lake_table("quarantine")
         unique = {(row["raw_hash"], row["table"]): row for row in self._aside}
+        hashes = sorted({raw_hash for raw_hash, _ in unique})
+        known = self._lake.find(name, "raw_hash", hashes, QUARANTINE, ("raw_hash", "table"))
+        for row in known.to_pylist():
+            unique.pop((row["raw_hash"], row["table"]), None)
         if unique:
             rows = pa.Table.from_pylist(list(unique.values()), schema=QUARANTINE)
-            self._lake.merge(lake_table("quarantine"), rows, QUARANTINE, newer="fetched_at", facts=self._facts)
+            self._lake.append(name, rows, QUARANTINE, facts=self._facts)
 
     def _write(self, incoming: Incoming, source: SourceTable, *, skipped: int) -> TableReport:
         damage = None

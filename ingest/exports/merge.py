@@ -28,9 +28,9 @@ _TRIES = 3
 class Incoming:
     """What comes in for a raw table: the view of its ids, the query of its columns, how it meets what is stored.
 
-    `parent` is the parent's table and the column that names it, for a nested list that came whole. `decided` are
-    the columns that the export tells; None means all, otherwise the others keep what they had, and `patched` are
-    the fields of a stored `billing` that follow a decided column of the same name.
+    `parent` is the parent's table and the column that names it, for a nested list. `decided` are the columns that
+    the export tells; None means all, otherwise the others keep what they had, and `patched` are the fields of a
+    stored `billing` that follow a decided column of the same name. `passes` is in how many pieces the query runs.
     """
 
     table: str
@@ -48,7 +48,7 @@ class Incoming:
 def merge_into(lake: Lake, warehouse: Warehouse, incoming: Incoming, *, facts: dict[str, str]) -> int:
     """Write the rows; returns the new version of the table.
 
-    Raises: LakeError, duckdb.Error.
+    Raises: LakeError, UnreadableError.
     """
     for attempt in range(1, _TRIES + 1):
         try:
@@ -78,9 +78,12 @@ def _merge_once(lake: Lake, warehouse: Warehouse, incoming: Incoming, facts: dic
         table, column = incoming.parent
         owners = _fresher_owners(lake, warehouse, table, at)
         enters += f" AND NOT EXISTS (SELECT 1 FROM {owners} AS p WHERE p.id = n.{quoted(column)})"
-        # The owner is in the export and its stored version is not newer, so its list is the export's.
+        # The owner is in the export and its stored version is not newer, so its list is the export's; unless a
+        # row of the list could not be read, which must not look as if it had left.
         stays += f""" AND NOT (EXISTS (SELECT 1 FROM {table} AS d WHERE d.id = o.{quoted(column)})
-            AND NOT EXISTS (SELECT 1 FROM {owners} AS p WHERE p.id = o.{quoted(column)}))"""
+            AND NOT EXISTS (SELECT 1 FROM {owners} AS p WHERE p.id = o.{quoted(column)})
+            AND NOT EXISTS (SELECT 1 FROM {incoming.source}__bad AS b
+                WHERE b.{quoted(column)} = o.{quoted(column)}))"""
     chosen = f"SELECT {columns} FROM incoming AS n WHERE {enters}"
     if incoming.decided is not None:
         _stored(lake, warehouse, name, version, schema.names)
@@ -91,7 +94,7 @@ def _merge_once(lake: Lake, warehouse: Warehouse, incoming: Incoming, facts: dic
         chosen = f"SELECT {filled} FROM incoming AS n LEFT JOIN before AS b ON b.id = n.id WHERE {enters}"
     _stored(lake, warehouse, name, version, schema.names)
     kept = f"SELECT {columns} FROM stored AS o WHERE o.version_at >= {at} OR ({stays})"
-    rows = warehouse.stream(kept, chosen, passes=incoming.passes)
+    rows = warehouse.stream(chosen, passes=incoming.passes, before=kept)
     return lake.rewrite(name, rows, schema, read_version=version, facts=facts)
 
 

@@ -39,6 +39,13 @@ def _plain(source: str, columns: str) -> PipelineQuery:
     return PipelineQuery(source, lambda _delivered: f"SELECT id, created, deleted, {columns} FROM {source}")
 
 
+def _whole(items: str, delivered: Collection[str], *, owner: str, of: str) -> str:
+    """Whether every row of a nested list was read: the list was delivered, and none of its rows was set aside."""
+    if items not in delivered:
+        return "false"
+    return f"(NOT EXISTS (SELECT 1 FROM {items}__bad AS lost WHERE lost.{owner} = {of}))"
+
+
 def _ids(column: str) -> str:
     """A list of ids, which comes as JSON text or as words between commas."""
     bare = f"regexp_replace(coalesce({column}, ''), '[\\[\\]\"\\s]', '', 'g')"
@@ -171,9 +178,9 @@ _ITEM_DOC = f"""json_object('id', i.id, 'object', 'subscription_item', 'created'
 
 
 def _subscriptions(delivered: Collection[str]) -> str:
-    known = "subscription_items" in delivered
     inline = _inline_discount("s", customer="s.customer", subscription="s.id")
-    whole = "true" if known else "false"
+    whole = _whole("subscription_items", delivered, owner="subscription", of="s.id")
+    unexplained = "false" if "discounts" in delivered else f"len({_ids('s.discounts')}) <= 1"
     return f"""WITH items_read AS (
         SELECT * FROM ({_subscription_items(delivered)}) WHERE {_in_pass("subscription")}),
     item_discounts AS ({_discount_lists("subscription_items")}),
@@ -200,8 +207,8 @@ def _subscriptions(delivered: Collection[str]) -> str:
             'livemode', getvariable('livemode'),
             'items', json_object('object', 'list', 'data', coalesce(items.docs, '[]'::JSON),
                 'has_more', NOT {whole}),
-            'discounts', CASE WHEN own_discounts.docs IS NOT NULL AND NOT (s.discount_coupon IS NOT NULL
-                    AND {"false" if "discounts" in delivered else "true"}) THEN own_discounts.docs
+            'discounts', CASE WHEN own_discounts.docs IS NOT NULL
+                    AND NOT (s.discount_coupon IS NOT NULL AND {unexplained}) THEN own_discounts.docs
                 WHEN s.discount_coupon IS NOT NULL THEN json_array({inline}) ELSE '[]'::JSON END,
             'pause_collection', CASE WHEN s.pause_behavior IS NOT NULL
                 THEN json_object('behavior', s.pause_behavior, 'resumes_at', {_seconds("s.pause_resumes_at")}) END,
@@ -212,7 +219,7 @@ def _subscriptions(delivered: Collection[str]) -> str:
 
 
 def _invoices(delivered: Collection[str]) -> str:
-    whole = "true" if "invoice_line_items" in delivered else "false"
+    whole = _whole("invoice_line_items", delivered, owner="invoice", of="invoices.id")
     return f"""SELECT id, created, deleted, customer,
         coalesce(subscription, CASE WHEN parent_type LIKE 'subscription%' THEN parent END) AS subscription, charge,
         payment_intent, status, currency, subtotal, total, amount_due, amount_paid, amount_remaining,
@@ -234,12 +241,18 @@ def _invoice_lines(delivered: Collection[str]) -> str:
     LEFT JOIN cuts ON cuts.id = l.id LEFT JOIN taxes ON taxes.id = l.id"""
 
 
-_CHARGES = """customer, invoice, payment_intent, payment_method, amount,
-    coalesce(amount_captured, CASE WHEN captured AND paid THEN amount ELSE 0 END) AS amount_captured,
-    amount_refunded, currency, status, paid, captured, refunded, dispute IS NOT NULL AS disputed,
-    failure_code, outcome_type, outcome_reason,
-    advice_code, network_advice_code, method_type, card_brand, card_funding, card_country, wallet,
-    billing_country"""
+def _charges(_delivered: Collection[str]) -> str:
+    # An inquiry is not yet a dispute of the charge.
+    return """SELECT c.id, c.created, c.deleted, c.customer, c.invoice, c.payment_intent, c.payment_method,
+        c.amount,
+        coalesce(c.amount_captured, CASE WHEN c.captured AND c.paid THEN c.amount ELSE 0 END) AS amount_captured,
+        c.amount_refunded, c.currency, c.status, c.paid, c.captured, c.refunded,
+        c.dispute IS NOT NULL AND coalesce(d.status, '') NOT LIKE 'warning%' AS disputed, c.failure_code,
+        c.outcome_type, c.outcome_reason, c.advice_code, c.network_advice_code, c.method_type, c.card_brand,
+        c.card_funding, c.card_country, c.wallet, c.billing_country
+    FROM charges AS c LEFT JOIN disputes AS d ON d.id = c.dispute"""
+
+
 _PAYMENT_METHODS = (
     "customer, type, card_brand, card_funding, card_country, card_exp_month, card_exp_year, billing_country"
 )
@@ -272,7 +285,7 @@ PIPELINE_QUERIES: dict[str, PipelineQuery] = {
         parent=("invoices", "invoice"),
     ),
     "invoices": PipelineQuery("invoices", _invoices),
-    "charges": _plain("charges", _CHARGES),
+    "charges": PipelineQuery("charges", _charges, joins=("disputes",)),
     "payment_methods": _plain("payment_methods", _PAYMENT_METHODS),
     "invoice_payments": _plain("invoice_payments", _INVOICE_PAYMENTS),
     "disputes": _plain("disputes", _DISPUTES),

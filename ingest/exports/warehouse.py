@@ -1,8 +1,9 @@
 """The files of a delivery as SQL views: read piece by piece, every value typed, what cannot be read set aside.
 
 DuckDB streams Parquet and CSV files within a memory bound and spills joins to disk, so an export may be larger
-than memory. For each source table there are two views: `<name>` with the good rows, one per id, and
-`<name>__all` with every row, a `_bad` reason and the raw row for its hash. Not here: which columns are read
+than memory. For each source table there are views: `<name>` with the good rows, one per id, `<name>__bad` with
+those that cannot be read, as far as they can, and `<name>__all` with every row, a `_bad` reason and the raw row
+for its hash. Not here: which columns are read
 (`pipeline`, `dashboard`), and what the views become (`load`).
 """
 
@@ -102,6 +103,7 @@ class Warehouse:
                 f"CAST(NULL AS {SQL_TYPES[read.kind]}) AS {quoted(key)}" for key, read in fields.items()
             )
             self._view(name, f"SELECT {empty} WHERE false")
+            self._view(f"{name}__bad", f"SELECT * FROM {name}")
             return SourceTable(name, 0, 0, frozenset())
         source = self._scan([self._address(file) for file in files], form)
         try:
@@ -126,18 +128,18 @@ class Warehouse:
             FROM ({self._repeated(name)} > 1) LIMIT {at_most}"""
         return self.sql.sql(query).fetchall()
 
-    def stream(self, *queries: str, passes: int = 1) -> pa.RecordBatchReader:
-        """The rows of the queries, one after the other, batch by batch.
+    def stream(self, query: str, *, passes: int = 1, before: str | None = None) -> pa.RecordBatchReader:
+        """The rows of `before`, which reads what is stored, then those of `query`, batch by batch.
 
-        The last one is run `passes` times, with the variables `pass` (from 0) and `passes` set, by which it takes
-        its share of the rows: lists are put together in memory, so a query that makes them must be cut in pieces.
+        The query is run `passes` times, with the variables `pass` (from 0) and `passes` set, by which it takes its
+        share of the rows: lists are put together in memory, so a query that makes them must be cut in pieces.
         Raises: UnreadableError, also while it is read, where a consumer may turn it into an error of its own;
         `damage` then has it.
         """
         self.damage = None
-        rounds = [*((query, 0) for query in queries), *((queries[-1], number) for number in range(1, passes))]
-        first = self._open(*rounds[0], passes)
-        return pa.RecordBatchReader.from_batches(first.schema, self._watched(first, rounds[1:], passes))
+        first = self._open(query if before is None else before, 0, passes)
+        batches = self._watched(first, query, passes, is_stored=before is not None)
+        return pa.RecordBatchReader.from_batches(first.schema, batches)
 
     def _open(self, query: str, number: int, passes: int) -> pa.RecordBatchReader:
         self.sql.execute(f"SET VARIABLE passes = {passes}")
@@ -150,11 +152,15 @@ class Warehouse:
             raise UnreadableError(type(error).__name__) from error
 
     def _watched(
-        self, first: pa.RecordBatchReader, rounds: Sequence[tuple[str, int]], passes: int
+        self, first: pa.RecordBatchReader, query: str, passes: int, *, is_stored: bool
     ) -> Iterator[pa.RecordBatch]:
-        try:
+        """A connection has one open result, so each is drained before the next is asked for."""
+        if is_stored:
             yield from first
-            for query, number in rounds:
+        try:
+            if not is_stored:
+                yield from first
+            for number in range(0 if is_stored else 1, passes):
                 yield from self._open(query, number, passes)
         except _OUR_FAULT:
             raise
@@ -178,6 +184,7 @@ class Warehouse:
             bad += self.sql.sql(f"SELECT count(*) FROM ({self._repeated(name)} > 1)").fetchall()[0][0]
             good += f" AND id NOT IN (SELECT id FROM {name}__twice) UNION ALL {self._repeated(name)} = 1"
         self._view(name, f"SELECT * EXCLUDE (_bad, _raw) FROM ({good})")
+        self._view(f"{name}__bad", f"SELECT * EXCLUDE (_bad, _raw) FROM {name}__all WHERE _bad IS NOT NULL")
         return rows, bad
 
     @staticmethod

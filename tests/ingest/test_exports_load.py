@@ -220,6 +220,39 @@ def test_a_nested_list_is_replaced_as_a_set_with_its_parent(exports: Path, lake:
         }
 
 
+def test_an_item_that_cannot_be_read_leaves_its_subscription_incomplete_and_no_item_removed(
+    exports: Path, lake: Lake
+) -> None:
+    stored(lake, "subscriptions", {"id": "sub_1"}, {"id": "sub_2"}, version_at=VERSION - timedelta(days=1))
+    items = [{"id": f"si_{n}", "subscription": f"sub_{n}"} for n in (1, 2)]
+    stored(lake, "subscription_items", *items, version_at=VERSION - timedelta(days=1))
+    tables = {
+        "subscriptions": [
+            {"id": f"sub_{n}", "created": NAIVE, "customer_id": "cus_1", "status": "active"} for n in (1, 2)
+        ],
+        "subscription_items": [
+            {"id": "si_1", "subscription_id": "sub_1", "price_id": "price_1", "quantity": "many"},
+            {"id": "si_3", "subscription_id": "sub_2", "price_id": "price_1", "quantity": "2"},
+        ],
+    }
+    report = load(exports, deliver(exports, tables), lake)
+    assert report.quarantined == 1
+    assert set(rows(lake, "subscription_items")) == {"si_1", "si_3"}
+    found = {
+        key: (row["items_complete"], json.loads(row["billing"]))
+        for key, row in rows(lake, "subscriptions").items()
+    }
+    assert (found["sub_1"][0], found["sub_1"][1]["items"]["has_more"]) == (False, True)
+    assert (found["sub_2"][0], found["sub_2"][1]["items"]["has_more"]) == (True, False)
+
+
+def test_a_time_beyond_the_calendar_sets_one_row_aside(exports: Path, lake: Lake) -> None:
+    given = [customer(1, created=1_700_000_000), customer(2, created=2**62), customer(3, created=-5)]
+    report = load(exports, deliver(exports, {"customers": given}), lake)
+    assert (report.refused, report.quarantined) == ({}, 2)
+    assert rows(lake, "customers")["cus_1"]["created"] == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
+
+
 def test_loading_again_changes_no_row(exports: Path, lake: Lake) -> None:
     delivery = deliver(exports, {"customers": [customer(1), customer(2)]})
     load(exports, delivery, lake)
@@ -261,6 +294,14 @@ def test_an_unread_item_table_makes_the_subscription_incomplete_not_free(exports
         pytest.param({"discounts": '["di_1"]'}, ["di_1"], id="listed but not delivered: a bare id is unknown"),
         pytest.param({"discounts": "di_1, di_2"}, ["di_1", "di_2"], id="a list between commas"),
         pytest.param({"discounts": "[]"}, [], id="an empty list"),
+        pytest.param(
+            {"discounts": '["di_1", "di_2"]', "discount_coupon_id": "HALF"},
+            ["di_1", "di_2"],
+            id="two listed and one coupon: which is whose is unknown",
+        ),
+        pytest.param(
+            {"discounts": '["di_1"]', "discount_coupon_id": "HALF"}, ["HALF"], id="one listed, one coupon"
+        ),
         pytest.param({"discounts": None}, [], id="no list"),
         pytest.param({"discount_coupon_id": "HALF"}, ["HALF"], id="the coupon in a column of its own"),
         pytest.param({"discounts": "[]", "discount_coupon_id": None}, [], id="neither"),
@@ -326,6 +367,7 @@ def test_major_units_become_minor_ones_exactly(
             payment("ch_1", '"1,234"', "usd"), "amount cannot be read", id="a comma that may mean two things"
         ),
         pytest.param(payment("ch_1", "$12", "usd"), "amount cannot be read", id="a sign"),
+        pytest.param(payment("ch_1", "9" * 25, "usd"), "amount cannot be read", id="more than there is money"),
         pytest.param(payment("ch_1", "1e3", "usd"), "amount cannot be read", id="an exponent"),
         pytest.param(payment("ch_1", "NaN", "usd"), "amount cannot be read", id="not a number"),
         pytest.param(payment("ch_1", "12", ""), "amount cannot be read", id="no currency"),
