@@ -53,6 +53,8 @@ def fork(work: Callable[[], None]) -> Child:
     try:
         work()
         code = 0
+    except SystemExit as end:
+        code = int(end.code or 0)
     except BaseException:  # noqa: BLE001 - the child must end here, whatever happened
         traceback.print_exc()
     finally:

@@ -150,7 +150,7 @@ def test_a_402_in_the_middle_skips_the_rest_of_the_paid_part() -> None:
     report = bench.refresh(all_surfaces())
     assert {row.ending for row in report.rows} == {"skipped"}
     assert {row.code for row in report.rows} <= {"no_credits", "dependency", "cap"}
-    assert len(bench.paid_calls()) <= 1
+    assert len(bench.paid_calls()) <= 2  # one of them a Mave call, which does not queue behind the others
 
 
 def test_a_429_is_waited_out_and_looked_up_before_it_is_sent_again() -> None:
