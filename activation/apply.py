@@ -16,8 +16,8 @@ import pyarrow as pa
 from activation.account import Account
 from activation.approval import ApprovalStatus, approval_status
 from activation.dispatch import Dispatcher
+from activation.intents import Balance, Run
 from activation.leases import Leases
-from activation.ledger import Balance, Run
 from activation.plan_model import Operation, Plan
 from activation.policy import Caps, Kind
 from activation.registry import StoredObject

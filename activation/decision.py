@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from activation.canonical import digest, token_of
-from activation.ledger import RETRYABLE, Intent
+from activation.intents import RETRYABLE, Intent
 from activation.plan_model import Operation
 from activation.policy import Identity, Kind, Policy
 from activation.registry import StoredObject

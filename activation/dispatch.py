@@ -16,8 +16,9 @@ from typing import Any, Literal, Self
 import httpx
 
 from activation.edges import Probe, nothing
+from activation.intents import Balance, Claim
 from activation.leases import Leases
-from activation.ledger import Balance, Claim, Ledger
+from activation.ledger import Ledger
 from activation.outcomes import Outcome, Verdict, outcome_of
 from activation.policy import Kind, Policy
 from activation.rate_window import RateWindow

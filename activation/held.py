@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Literal
 
 from activation.account import Account
-from activation.ledger import Intent, Run
+from activation.intents import Intent, Run
 from activation.policy import Kind
 from activation.registry import StoredObject
 from activation.settling import made_by, updated

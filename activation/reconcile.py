@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from activation.account import Account
-from activation.ledger import Intent, Run
+from activation.intents import Intent, Run
 from activation.policy import Kind
 from activation.remote import read_remote
 from activation.settling import resolve_by

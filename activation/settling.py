@@ -11,7 +11,7 @@ from typing import Literal
 
 from activation.account import Account
 from activation.canonical import digest
-from activation.ledger import Intent, Run
+from activation.intents import Intent, Run
 from activation.policy import Kind
 from activation.registry import StoredObject
 from activation.remote import RemoteView

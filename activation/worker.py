@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from activation.account import Account
 from activation.dispatch import Dispatcher
-from activation.ledger import Balance, Claim, Entry, Intent, Run
+from activation.intents import Balance, Claim, Entry, Intent, Run
 from activation.outcomes import Outcome, Verdict
 from activation.plan_model import Operation
 from activation.policy import Caps, Kind

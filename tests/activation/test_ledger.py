@@ -12,7 +12,8 @@ import pytest
 import sqlalchemy as sa
 
 from activation.audit import export, verify
-from activation.ledger import Claim, Entry, Intent, Ledger, Run
+from activation.intents import Claim, Entry, Intent, Run
+from activation.ledger import Ledger
 from activation.policy import Caps, Kind
 from activation.registry import StoredObject
 from resources.state import State

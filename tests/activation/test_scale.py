@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from activation.account import Account
 from activation.apply import apply
-from activation.ledger import Claim, Entry, Run
+from activation.intents import Claim, Entry, Run
 from activation.plan import build_plan
 from activation.policy import Caps, Kind
 from activation.rate_window import RateWindow
