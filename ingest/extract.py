@@ -14,6 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from ingest.backfill import Backfill
 from ingest.changes import ChangeReader
 from ingest.commit import Committer
@@ -25,7 +27,7 @@ from ingest.staging import Part, Staging, StagingError
 from ingest.streams import EVENTS, STREAMS, Stream, chosen
 from ingest.tally import Tally
 from resources.lake import Lake, LakeError
-from resources.state import State
+from resources.state import State, StateError
 from resources.state.extraction import ExtractionState, RunRow
 from resources.stripe_api import StripeApi, StripeError
 from resources.stripe_clock import MICROS
@@ -107,6 +109,9 @@ class _Extraction:
                     await self._once(streams, floor, full=False)
         except _Refused as error:
             tally.errors.setdefault("run", error)
+        except SQLAlchemyError as error:
+            told = getattr(error, "orig", None) or error
+            tally.errors.setdefault("run", StateError(f"{self._database!r} cannot be written: {told}"))
         report = tally.report(streams, asyncio.get_running_loop().time() - began)
         if tally.errors:
             raise ExtractionFailed(tally.trouble(), report) from next(iter(tally.errors.values()))

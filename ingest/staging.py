@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow as pa
+from sqlalchemy.exc import SQLAlchemyError
 
 from ingest.streams import STAGED
 from ingest.tables import QUARANTINE
@@ -119,9 +120,10 @@ class Staging:
             file.close()
         self._files.clear()
 
-    def _trouble(self, error: OSError) -> StagingError:
+    def _trouble(self, error: Exception) -> StagingError:
+        cause = getattr(error, "strerror", None) or getattr(error, "orig", None) or error
         return StagingError(
-            f"pages cannot be staged in {self.folder}: {error.strerror or error}; "
+            f"pages cannot be staged in {self.folder}: {cause}; "
             "tables are as they were, free space there and run again"
         )
 
@@ -190,8 +192,9 @@ class Staging:
             entries, self._queue = self._queue, []
             try:
                 await asyncio.to_thread(self._flush, entries)
-            except OSError as error:
-                trouble = self._trouble(error)
+            except Exception as error:  # noqa: BLE001 - whoever waits for the write must hear of it
+                known = isinstance(error, (OSError, SQLAlchemyError))
+                trouble = self._trouble(error) if known else error
                 for entry in entries:
                     if not entry.done.done():
                         entry.done.set_exception(trouble)

@@ -42,9 +42,10 @@ class Account:
 
     def extract(self, base: str, **options: Any) -> ExtractReport:
         """One extraction with quick retries."""
-        return asyncio.run(self._extract(base, options))
+        return asyncio.run(self.extract_async(base, options))
 
-    async def _extract(self, base: str, options: dict[str, Any]) -> ExtractReport:
+    async def extract_async(self, base: str, options: dict[str, Any]) -> ExtractReport:
+        """One extraction, for tests that run several at once."""
         self.limiter = Limiter(requests_per_second=self.rate, operation_per_second=self.rate, budget=self.budget)
         async with StripeApi(
             KEY, base_url=base, limiter=self.limiter, unreachable_after=2.0, sleep=_short_sleep
