@@ -107,6 +107,8 @@ class Payments:
             self._settle(subscription, invoice, known, charge)
         else:
             known.decline = decline
+            if known.intent is None:
+                self._link_failed(known.payment, charge)
             self._failed(subscription, invoice, known, decline)
 
     def set_aside(self, invoice: Obj, behavior: str) -> None:
@@ -225,6 +227,19 @@ class Payments:
         world.emit("invoice_payment.paid", "invoice_payments", payment)
         self.mark_paid(subscription, invoice, known.count)
         self._aftermath.follow(subscription, charge)
+
+    def _link_failed(self, payment: Obj, charge: Obj) -> None:
+        """Without an intent that all attempts share, each failed charge has a link of its own, which is void."""
+        world = self._world
+        link = payment | {
+            "id": world.ids.new("inpay"),
+            "created": world.now,
+            "is_default": False,
+            "payment": {"charge": charge["id"], "type": "charge"},
+            "status": "canceled",
+            "status_transitions": {"canceled_at": world.now, "paid_at": None},
+        }
+        world.put("invoice_payments", link)
 
     def mark_paid(self, subscription: Subscription, invoice: Obj, attempts: int) -> None:
         world = self._world
