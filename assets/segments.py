@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["SEGMENT_ASSETS"]
 
 _RATES_DAYS: Final = 400
-_RAW: Final = ("subscriptions", "prices", "coupons", "customers")
+_RAW: Final = ("subscriptions", "prices", "coupons", "customers", "invoice_lines")
 
 
 def _segment(name: str, *deps: str, checks: tuple[dg.AssetCheckSpec, ...] = ()) -> Callable[..., Any]:

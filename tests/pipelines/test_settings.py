@@ -71,8 +71,8 @@ def test_automatic_approval_is_off_where_credits_are_real(values: dict[str, Any]
 def test_several_webhook_secrets_are_read_from_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STRIPE_WEBHOOK_SECRETS", "whsec_b, whsec_a")
     assert [secret.get_secret_value() for secret in settings().stripe_webhook_secrets] == [
-        "whsec_new",
-        "whsec_old",
+        "whsec_b",
+        "whsec_a",
     ]
 
 
