@@ -191,10 +191,10 @@ def test_an_idle_tick_over_ten_thousand_files_is_quick(tmp_path: Path) -> None:
     cursor = None
     for _ in range(2):
         cursor = find_deliveries(list_files(str(tmp_path)), cursor, layout=LIVE).cursor
-    best = 10.0
-    for _ in range(5):  # the machine may be busy with others: the best of five is the cost of the work
-        began = time.perf_counter()
+    spent = []
+    for _ in range(3):  # processor time: a busy machine must not fail what is about the work
+        began = time.process_time()
         tick = find_deliveries(list_files(str(tmp_path)), cursor, layout=LIVE)
-        best = min(best, time.perf_counter() - began)
+        spent.append(time.process_time() - began)
     assert tick.skip_reason == "no new delivery among 10000 files"
-    assert best < 0.2
+    assert min(spent) < 0.2
