@@ -107,8 +107,6 @@ class Payments:
             self._settle(subscription, invoice, known, charge)
         else:
             known.decline = decline
-            if known.intent is None:
-                self._link_failed(known.payment, charge)
             self._failed(subscription, invoice, known, decline)
 
     def set_aside(self, invoice: Obj, behavior: str) -> None:
@@ -174,7 +172,8 @@ class Payments:
 
     def _decision(self, member: Member, known: _Attempts, method: str) -> _Decline | None:
         world = self._world
-        if method == "send_invoice" or member.growing:
+        if method == "send_invoice" or member.growing or member.without_intents:
+            # Without an intent, nothing would link a failed charge to its invoice.
             return None
         if known.decline is not None:
             return None if world.chance(known.decline.recovery) else known.decline
@@ -227,19 +226,6 @@ class Payments:
         world.emit("invoice_payment.paid", "invoice_payments", payment)
         self.mark_paid(subscription, invoice, known.count)
         self._aftermath.follow(subscription, charge)
-
-    def _link_failed(self, payment: Obj, charge: Obj) -> None:
-        """Without an intent that all attempts share, each failed charge has a link of its own, which is void."""
-        world = self._world
-        link = payment | {
-            "id": world.ids.new("inpay"),
-            "created": world.now,
-            "is_default": False,
-            "payment": {"charge": charge["id"], "type": "charge"},
-            "status": "canceled",
-            "status_transitions": {"canceled_at": world.now, "paid_at": None},
-        }
-        world.put("invoice_payments", link)
 
     def mark_paid(self, subscription: Subscription, invoice: Obj, attempts: int) -> None:
         world = self._world

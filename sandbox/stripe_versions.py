@@ -150,11 +150,10 @@ class Shaper:
     def _payment_of_invoice(self, invoice_id: str) -> tuple[str | None, str | None]:
         """(charge, payment intent): the newest charge of the invoice's payment."""
         payments = self._store["invoice_payments"]
-        found = payments.page(limit=10, equal={"invoice": invoice_id}).ids
+        found = payments.page(limit=1, equal={"invoice": invoice_id}).ids
         if not found:
             return None, None
-        rows = [payments.get(each) for each in found]
-        payment = next((row for row in rows if row["status"] == "paid"), rows[0])["payment"]
+        payment = payments.get(found[0])["payment"]
         intent = payment.get("payment_intent")
         if intent is None:
             return payment.get("charge"), None

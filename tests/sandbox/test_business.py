@@ -205,7 +205,7 @@ def test_paid_invoices_and_charges_are_linked_by_invoice_payments_only(account: 
         assert "subscription" not in row
         if row["status"] != "paid" or row["amount_due"] == 0:
             continue
-        (payment,) = [each for each in payments[row["id"]] if each["status"] == "paid"]
+        (payment,) = payments[row["id"]]
         assert payment["amount_paid"] == row["amount_paid"]
         link = payment["payment"]
         kinds[link["type"]] += 1
