@@ -17,11 +17,16 @@ OPEN: Final = ("needs_response", "under_review", "appeal_needs_response", "appea
 
 
 def disputed_charges(disputes: nw.LazyFrame[Any], charges: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
-    """Disputes with `customer` and `invoice` of their charge, found by its id, else by the payment intent."""
+    """Disputes with `customer` and `invoice` of their charge; one without a charge is found by its payment
+    intent."""
     column = nw.col
     behind = charges.select(charge_id="id", charge_intent="payment_intent", customer="customer", invoice="invoice")
+    # Few disputes lack a charge, so only their intents are looked for among all charges.
+    lost = disputes.filter(column("charge").is_null(), ~column("payment_intent").is_null())
     by_intent = (
-        behind.filter(~column("charge_intent").is_null())
+        behind.join(
+            lost.select(intent="payment_intent").unique(), left_on="charge_intent", right_on="intent", how="inner"
+        )
         .group_by("charge_intent")
         .agg(column("customer").max().alias("intent_customer"), column("invoice").max().alias("intent_invoice"))
     )

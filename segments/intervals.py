@@ -1,7 +1,8 @@
 """Confidence intervals for shares, that hold at small numbers.
 
-Here: Wilson's score interval (E. B. Wilson, 1927; https://en.wikipedia.org/wiki/Binomial_proportion_confidence_interval).
-Not here: the interval of a slope (`segments.growth`).
+Here: Wilson's score interval (E. B. Wilson, 1927;
+https://en.wikipedia.org/wiki/Binomial_proportion_confidence_interval). Not here: the interval of a slope
+(`segments.growth`).
 """
 
 from statistics import NormalDist

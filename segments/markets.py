@@ -86,13 +86,16 @@ def customer_markets(customers: Any, charges: Any, payment_methods: Any) -> pa.T
 def _evidence(sources: dict[str, nw.LazyFrame[Any]]) -> nw.LazyFrame[Any]:
     """One column of valid country codes for each kind of evidence."""
     column = nw.col
-    paid = sources["charges"].filter(column("paid").fill_null(False), ~column("customer").is_null())
-    order = ["created", "id"]
-    billing = _last(paid.filter(~column("billing_country").is_null()), "billing_country", order)
-    card = _last(paid.filter(~column("card_country").is_null()), "card_country", order)
-    currency = _last(
-        sources["charges"].filter(~column("customer").is_null() & ~column("currency").is_null()), "currency", order
-    ).rename({"currency": "charge_currency"})
+    charges = sources["charges"].filter(~column("customer").is_null(), ~column("created").is_null())
+    told = ("billing_country", "card_country", "currency")
+    # First to the few different answers a customer's charges give, then to the latest of them.
+    answers = settled(
+        charges.with_columns(paid=column("paid").fill_null(False))
+        .group_by("customer", "paid", *told)
+        .agg(column("created").max())
+    )
+    billing, card = (_last(answers.filter(column("paid")), name) for name in told[:2])
+    currency = _last(answers, "currency").rename({"currency": "charge_currency"})
     methods = sources["payment_methods"].select("id", method_billing="billing_country", method_card="card_country")
     people = sources["customers"].filter(~column("id").is_null())
     joined = (
@@ -102,31 +105,43 @@ def _evidence(sources: dict[str, nw.LazyFrame[Any]]) -> nw.LazyFrame[Any]:
         .join(currency, left_on="id", right_on="customer", how="left")
     )
     by_ip = column("tax_country_source") == "ip_address"
-    return joined.select(
+    told_by = joined.select(
         nw.coalesce(column("currency"), column("charge_currency")).alias("currency"),
         column("id").alias("customer"),
         column("tax_country_source").alias("tax_source"),
-        _country(nw.when(~by_ip.fill_null(False)).then(column("tax_country"))).alias("tax_location"),
-        _country(column("country")).alias("billing_address"),
-        _country(column("billing_country")).alias("charge_billing"),
-        _country(column("method_billing")).alias("method_billing"),
-        _country(column("shipping_country")).alias("shipping"),
-        _country(column("tax_id_country")).alias("tax_id"),
-        _country(nw.coalesce(column("card_country"), column("method_card"))).alias("card"),
-        _country(nw.when(by_ip).then(column("tax_country"))).alias("tax_ip"),
+        nw.when(~by_ip.fill_null(False)).then(column("tax_country")).alias("tax_location"),
+        column("country").alias("billing_address"),
+        column("billing_country").alias("charge_billing"),
+        "method_billing",
+        column("shipping_country").alias("shipping"),
+        column("tax_id_country").alias("tax_id"),
+        nw.coalesce(column("card_country"), column("method_card")).alias("card"),
+        nw.when(by_ip).then(column("tax_country")).alias("tax_ip"),
     )
+    return _cleaned(told_by, *(name for name, _ in EVIDENCE))
 
 
-def _last(charges: nw.LazyFrame[Any], name: str, order: list[str]) -> nw.LazyFrame[Any]:
-    """The value of each customer's latest charge."""
-    return charges.group_by("customer").agg(nw.col(name).last(order_by=order))
+def _last(charges: nw.LazyFrame[Any], name: str) -> nw.LazyFrame[Any]:
+    """The value of each customer's latest charge that has one; of several at the same second, the last by name."""
+    known = charges.filter(~nw.col(name).is_null())
+    return known.group_by("customer").agg(nw.col(name).last(order_by=["created", name]))
 
 
-def _country(code: nw.Expr) -> nw.Expr:
-    """A valid country code in its usual spelling, or null."""
-    upper = code.str.strip_chars().str.to_uppercase()
-    known = upper.replace_strict(list(ALIASES), list(ALIASES.values()), default=upper, return_dtype=nw.String)
-    return nw.when(known.is_in(list(regions()))).then(known)
+def _cleaned(frame: nw.LazyFrame[Any], *names: str) -> nw.LazyFrame[Any]:
+    """Columns of country codes in their usual spelling, null where there is no such country.
+
+    A join with the few codes, as engines search a list of literals from its start for every row.
+    """
+    known = {code: code for code in regions()} | ALIASES
+    codes = beside(frame, pa.table({"_written": list(known), "_country": list(known.values())}))
+    for name in names:
+        frame = (
+            frame.with_columns(_code=nw.col(name).str.strip_chars().str.to_uppercase())
+            .join(codes, left_on="_code", right_on="_written", how="left")
+            .drop(name, "_code")
+            .rename({"_country": name})
+        )
+    return frame
 
 
 def _agreement() -> nw.Expr:
@@ -179,7 +194,9 @@ def markets(
         .select("charge")
         .unique()
     ).with_columns(disputed=nw.lit(1))
-    paid = placed.filter(column("paid")).join(disputed, left_on="id", right_on="charge", how="left")
+    paid = settled(
+        _paid_by(placed.filter(column("paid")).join(disputed, left_on="id", right_on="charge", how="left"))
+    )
     parts = [
         _customers(people),
         _attempts(placed),
@@ -228,16 +245,19 @@ def markets(
 def _placed(charges: nw.LazyFrame[Any], people: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
     """Charges with their country."""
     column = nw.col
-    joined = charges.join(
-        people.select("customer", customer_country="country"), on="customer", how="left"
-    ).with_columns(own=nw.coalesce(_country(column("billing_country")), _country(column("card_country"))))
+    joined = _cleaned(
+        charges.join(people.select("customer", customer_country="country"), on="customer", how="left"),
+        "billing_country",
+        "card_country",
+    )
+    own = nw.coalesce(column("billing_country"), column("card_country"))
     return joined.select(
         "id",
         "customer",
         "currency",
         "method_type",
         "card_brand",
-        country=nw.coalesce(column("customer_country"), column("own")).fill_null(UNKNOWN),
+        country=nw.coalesce(column("customer_country"), own).fill_null(UNKNOWN),
         paid=column("paid").fill_null(False),
         pending=(column("status") == "pending").fill_null(False),
         payment=nw.coalesce(column("invoice"), column("payment_intent"), column("id")),
@@ -271,12 +291,20 @@ def _attempts(charges: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
     return payments.group_by(*_MARKET).agg(nw.len().alias("attempted"), column("succeeded").sum())
 
 
+def _paid_by(paid: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+    """Paid charges by market, customer and way of paying."""
+    return (
+        paid.with_columns(disputed=nw.col("disputed").fill_null(0))
+        .group_by(*_MARKET, "customer", "method_type", "card_brand")
+        .agg(nw.len().alias("charges"), nw.col("kept").sum(), nw.col("disputed").sum())
+    )
+
+
 def _paid(paid: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
     column = nw.col
     by_customer = (
-        paid.with_columns(disputed=column("disputed").fill_null(0))
-        .group_by(*_MARKET, "customer")
-        .agg(nw.len().alias("charges"), column("kept").sum(), column("disputed").sum())
+        paid.group_by(*_MARKET, "customer")
+        .agg(column("charges").sum(), column("kept").sum(), column("disputed").sum())
         .with_columns(known=(~column("customer").is_null()).cast(nw.Int64))
     )
     return by_customer.group_by(*_MARKET).agg(
@@ -304,7 +332,7 @@ def _largest(paid: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
 
 def _mixes(paid: nw.LazyFrame[Any]) -> dict[tuple[str, str], tuple[dict[str, int], dict[str, int]]]:
     """Paid charges of each market by method and by card brand."""
-    counted = rows(paid.group_by(*_MARKET, "method_type", "card_brand").agg(nw.len().alias("charges")))
+    counted = rows(paid.group_by(*_MARKET, "method_type", "card_brand").agg(nw.col("charges").sum()))
     found: dict[tuple[str, str], tuple[dict[str, int], dict[str, int]]] = {}
     for row in counted.to_pylist():
         methods, brands = found.setdefault((row["country"], row["currency"]), ({}, {}))

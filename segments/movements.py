@@ -116,6 +116,7 @@ def mrr_movements(
     amounts = frames(customer_mrr_months=customer_mrr_months)["customer_mrr_months"]
     first, last = _month(months[0]), min(_month(months[-1]), month_of(as_of) - 1)
     began = amounts.filter(column("mrr_minor") > 0).group_by("customer").agg(column("month").min().alias("began"))
+    amounts = amounts.filter(column("month") >= first, column("month") <= last)
     closing = amounts.select("customer", "currency", "month", opening=_NOTHING, closing=column("mrr_minor"))
     opening = amounts.select(
         "customer", "currency", month=column("month") + 1, opening=column("mrr_minor"), closing=_NOTHING

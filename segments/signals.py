@@ -203,9 +203,14 @@ def _failures(charges: nw.LazyFrame[Any], now: int, limits: ChurnThresholds) -> 
 def _last_paid(charges: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
     column = nw.col
     paid = charges.filter(column("paid").fill_null(False), column("amount") > 0)
-    return paid.group_by("customer").agg(
-        column("created").max().alias("last_paid"),
-        column("payment_method").last(order_by=["created", "id"]).alias("last_method"),
+    by_method = paid.group_by("customer", "payment_method").agg(column("created").max())
+    return (
+        by_method.with_columns(payment_method=column("payment_method").fill_null(""))
+        .group_by("customer")
+        .agg(
+            column("created").max().alias("last_paid"),
+            column("payment_method").last(order_by=["created", "payment_method"]).alias("last_method"),
+        )
     )
 
 

@@ -21,7 +21,8 @@ __all__ = [
 ]
 
 LEAST_K: Final = 11
-"""The US CMS rule allows no cell of 1 to 10, nor anything it can be derived from (https://resdac.org/node/1506)."""
+"""The US CMS rule allows no cell of 1 to 10, nor anything it can be derived from
+(https://resdac.org/node/1506)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

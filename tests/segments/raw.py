@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
 from ingest.tables import RAW_TABLES
@@ -60,6 +61,21 @@ def on(engine: str, **tables: Any) -> dict[str, Any]:
         name: connection.from_arrow(table) if isinstance(table, pa.Table) else table
         for name, table in tables.items()
     }
+
+
+def assert_same(left: pa.Table, right: pa.Table, name: str) -> None:
+    """Equal in every column. Rates may differ in the last bit, as engines add in another order; nothing else
+    may."""
+    assert left.num_rows == right.num_rows, name
+    for column in left.column_names:
+        one, other = left[column], right[column]
+        assert one.equals(other) or _nearly(one, other), f"{name}.{column}"
+
+
+def _nearly(one: pa.ChunkedArray, other: pa.ChunkedArray) -> bool:
+    if not pa.types.is_floating(one.type) or not one.is_null().equals(other.is_null()):
+        return False
+    return bool(np.allclose(one.drop_null().to_numpy(), other.drop_null().to_numpy(), rtol=1e-12, atol=0))
 
 
 def by_key(table: pa.Table, *key: str) -> dict[Any, dict[str, Any]]:

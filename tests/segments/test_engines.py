@@ -7,6 +7,7 @@ import pytest
 from benchmarks.business import Shape, business
 from benchmarks.segments import run_all
 from segments.tables import SEGMENT_TABLES
+from tests.segments.raw import assert_same
 
 
 def _on_duckdb(raw: dict[str, pa.Table]) -> dict[str, duckdb.DuckDBPyRelation]:
@@ -19,14 +20,8 @@ def _compare(shape: Shape) -> None:
     raw = business(shape)
     for (name, left), (_, right) in zip(run_all(raw), run_all(_on_duckdb(raw)), strict=True):
         assert left.schema.equals(SEGMENT_TABLES[name]), name
-        assert left.num_rows == right.num_rows > 0, name
-        for column in left.column_names:
-            assert left[column].equals(right[column]) or _nearly(left[column], right[column]), f"{name}.{column}"
-
-
-def _nearly(left: pa.ChunkedArray, right: pa.ChunkedArray) -> bool:
-    """Rates may differ in the last bit, as engines add in another order; nothing else may."""
-    return pa.types.is_floating(left.type) and left.to_pylist() == pytest.approx(right.to_pylist(), rel=1e-12)
+        assert left.num_rows > 0, name
+        assert_same(left, right, name)
 
 
 def test_engines_agree() -> None:
