@@ -12,11 +12,11 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from activation.account import Account
+from activation.endings import Ended
 from activation.plan_model import Plan
 from activation.policy import Kind
 from activation.registry import StoredObject
 from activation.tables import MAVERA_TABLES
-from activation.worker import Ended
 from resources.state.ledger import attempts, intents
 
 __all__ = ["plan_table", "tables_of"]

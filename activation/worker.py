@@ -9,10 +9,11 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any
 
 from activation.account import Account
 from activation.dispatch import Dispatcher
+from activation.endings import Ended, Ending
 from activation.intents import Balance, Claim, Entry, Intent, Run
 from activation.outcomes import Outcome, Verdict
 from activation.plan_model import Operation
@@ -23,27 +24,14 @@ from activation.surfaces import SURFACES, Answer
 from activation.surfaces.personas import remote_persona
 from resources.mavera import MaveraError, Persona
 
-__all__ = ["Ended", "Stops", "Worker"]
+__all__ = ["Stops", "Worker"]
 
-Ending = Literal["done", "unchanged", "failed", "held", "skipped"]
 _SCOPES = {
     Kind.PERSONA: "personas:write",
     Kind.PERSONA_UPDATE: "personas:write",
     Kind.GENERATION: "generations:write",
     Kind.BRAND_VOICE: "brand-voices:write",
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ended:
-    """How a planned row ended, why, and what comes next."""
-
-    operation: Operation
-    ending: Ending
-    reason: str = ""
-    next_action: str = ""
-    code: str = ""
-    remote_id: str | None = None
 
 
 @dataclass
