@@ -20,7 +20,7 @@ from segments.frames import beside, divide_half_up, frames, month_of, to_table
 from segments.rates import MonthlyRates
 from segments.tables import SEGMENT_TABLES
 
-__all__ = ["KINDS", "Waterfall", "movement_kind", "mrr_movements", "waterfall"]
+__all__ = ["KINDS", "Waterfall", "movement_kind", "mrr_movements", "valued", "waterfall"]
 
 _LARGEST_DENOMINATOR: Final = 1_000_000
 """Rates are cut to fractions that cannot overflow 64 bits; the error is below a millionth of a millionth."""
@@ -127,8 +127,8 @@ def mrr_movements(
         .group_by("customer", "currency", "month")
         .agg(column("opening").sum(), column("closing").sum())
     )
-    valued = _valued(both, rates, reporting_currency)
-    changes = valued.group_by("customer", "month").agg(
+    worth = valued(both, rates, reporting_currency)
+    changes = worth.group_by("customer", "month").agg(
         column("opening_minor").sum(), column("revalued").sum(), column("closing_minor").sum()
     )
     named = changes.join(began, on="customer", how="left").with_columns(
@@ -151,8 +151,12 @@ def _month(day: date) -> int:
     return day.year * 12 + day.month - 1
 
 
-def _valued(amounts: nw.LazyFrame[Any], rates: MonthlyRates, reporting_currency: str) -> nw.LazyFrame[Any]:
-    """Opening at its own rates and at those of the close, and closing, in reporting minor units."""
+def valued(amounts: nw.LazyFrame[Any], rates: MonthlyRates, reporting_currency: str) -> nw.LazyFrame[Any]:
+    """Opening at its own rates and at those of the close, and closing, in reporting minor units.
+
+    `amounts` has `currency`, `month`, `opening` and `closing`; rows of the first month of `rates`, and of a
+    currency that lacks a rate in one of them, are left out.
+    """
     months = sorted(rates)
     shared = set.intersection(*(set(rates[month]) for month in months)) | {reporting_currency}
 

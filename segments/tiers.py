@@ -21,7 +21,7 @@ from segments.rates import Rates
 from segments.tables import SEGMENT_TABLES
 from segments.thresholds import TierThresholds
 
-__all__ = ["mrr_tiers", "tier_of"]
+__all__ = ["bounds_of", "mrr_tiers", "tier_of"]
 
 
 class _Bounds(NamedTuple):
@@ -33,7 +33,8 @@ class _Bounds(NamedTuple):
     mid_market_leave: int
 
 
-def _bounds(thresholds: TierThresholds, currency: str) -> _Bounds:
+def bounds_of(thresholds: TierThresholds, currency: str) -> _Bounds:
+    """The thresholds for amounts in a reporting currency."""
     unit = 10 ** exponent(currency)
     return _Bounds(*(getattr(thresholds, name) * unit for name in _Bounds._fields))
 
@@ -85,7 +86,7 @@ def mrr_tiers(
     people = names.drop_null().unique()
     measured = _measured(people, owned, rates, reporting_currency)
     measured = _with_before(measured, before, rates, reporting_currency, first_run=previous is None)
-    bounds = _bounds(thresholds or TierThresholds(), reporting_currency)
+    bounds = bounds_of(thresholds or TierThresholds(), reporting_currency)
     if customer_mrr_months is not None:
         months = frames(customer_mrr_months=customer_mrr_months)["customer_mrr_months"]
         measured = _with_history(measured, _last_months(months), rates, reporting_currency, bounds)
