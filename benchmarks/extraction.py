@@ -54,10 +54,12 @@ class Measured:
     duplicates: int
 
 
-async def _extract(base: str, folder: Path, tables: tuple[str, ...]) -> ExtractReport:
+async def _extract(
+    base: str, folder: Path, tables: tuple[str, ...], operation_rate: float = 25.0
+) -> ExtractReport:
     state = State(f"sqlite:///{folder}/state.db")
     metadata.create_all(state.engine)
-    limiter = Limiter(requests_per_second=100)
+    limiter = Limiter(requests_per_second=max(100.0, operation_rate), operation_per_second=operation_rate)
     async with StripeApi(SecretStr(_KEY), base_url=base, limiter=limiter) as api:
         return await extract(
             api,
@@ -69,11 +71,11 @@ async def _extract(base: str, folder: Path, tables: tuple[str, ...]) -> ExtractR
         )
 
 
-def _child(base: str, folder: Path, tables: tuple[str, ...]) -> None:
+def _child(base: str, folder: Path, tables: tuple[str, ...], operation_rate: float) -> None:
     """One extraction; its figures as JSON on stdout."""
     before = resource.getrusage(resource.RUSAGE_SELF)
     began = time.perf_counter()
-    report = uvloop.run(_extract(base, folder, tables))
+    report = uvloop.run(_extract(base, folder, tables, operation_rate))
     seconds = time.perf_counter() - began
     after = resource.getrusage(resource.RUSAGE_SELF)
     lake = Lake(f"{folder}/lake")
@@ -99,9 +101,10 @@ def _child(base: str, folder: Path, tables: tuple[str, ...]) -> None:
     )
 
 
-def measure(base: str, folder: Path, tables: tuple[str, ...] = _FIVE) -> Measured:
+def measure(base: str, folder: Path, tables: tuple[str, ...] = _FIVE, *, operation_rate: float = 25.0) -> Measured:
     """Run one extraction in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.extraction", "--child", base, str(folder), ",".join(tables)]
+    command = [sys.executable, "-m", "benchmarks.extraction", "--child"]
+    command += [base, str(folder), ",".join(tables), str(operation_rate)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     figures: dict[str, Any] = json.loads(done.stdout)
     return Measured(**figures)
@@ -174,7 +177,7 @@ def _memory() -> None:
                 operation_rate=0,
                 timeout=900,
             ) as sandbox:
-                measured = measure(sandbox.stripe, Path(work), ("charges",))
+                measured = measure(sandbox.stripe, Path(work), ("charges",), operation_rate=5_000.0)
                 tell("memory", measured, Expected({"charges": rows}), sandbox.stats())
 
 
@@ -201,6 +204,6 @@ def main(wanted: list[str]) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--child"]:
-        _child(sys.argv[2], Path(sys.argv[3]), tuple(sys.argv[4].split(",")))
+        _child(sys.argv[2], Path(sys.argv[3]), tuple(sys.argv[4].split(",")), float(sys.argv[5]))
     else:
         main(sys.argv[1:])

@@ -57,7 +57,8 @@ class Committer:
         if stream.table == "events":
             writes += self._append_events(part)
         else:
-            links = self._links(part, stream.table, relevant=relevant_links) if stream.table in LINKED else None
+            linked = stream.table in LINKED and not self._is_empty("invoice_payments")
+            links = self._links(part, stream.table, relevant=relevant_links) if linked else None
             kept, parents = _newest(part, stream.table)
             part.counts["distinct"] = int(kept.sum())
             writes += self._write(part, stream.table, kept, links)
@@ -157,6 +158,8 @@ class Committer:
 
         `touched` are the parts of a run of few changes; without it every stored row is looked at.
         """
+        if self._is_empty("invoice_payments"):
+            return []
         if touched is None:
             links = Links(
                 self._stored("invoice_payments", PAYMENT_COLUMNS), self._stored("charges", CHARGE_COLUMNS)

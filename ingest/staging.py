@@ -24,6 +24,7 @@ from resources.state.extraction import ExtractionState, Journalled
 
 __all__ = ["QUARANTINE_TABLE", "Part", "Staging", "StagingError", "schema_of"]
 
+_PAGES_AT_ONCE = 64
 _FRAME = struct.Struct("<IQ")
 QUARANTINE_TABLE = "quarantine"
 
@@ -72,12 +73,23 @@ class Part:
                 yield pa.ipc.read_record_batch(message, schema)
 
     def column(self, table: str, *columns: str) -> pa.Table:
-        """Some columns of one table."""
+        """Some columns of one table, in memory of their own."""
         schema = pa.schema([schema_of(table).field(name) for name in columns])
-        batches = [batch.select(list(columns)) for batch in self.batches(table)]
-        return pa.Table.from_batches(
-            [pa.RecordBatch.from_arrays(b.columns, schema=schema) for b in batches], schema
-        )
+        whole: list[pa.Table] = [schema.empty_table()]
+        waiting: list[pa.RecordBatch] = []
+
+        def gather() -> None:
+            # A column of a batch keeps the whole page in memory: joining them copies what is wanted.
+            if waiting:
+                whole.append(pa.Table.from_batches(waiting, schema).combine_chunks())
+                waiting.clear()
+
+        for batch in self.batches(table):
+            waiting.append(pa.RecordBatch.from_arrays([batch.column(name) for name in columns], schema=schema))
+            if len(waiting) == _PAGES_AT_ONCE:
+                gather()
+        gather()
+        return pa.concat_tables(whole)
 
 
 @dataclass(frozen=True)

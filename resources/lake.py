@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
-from deltalake import CommitProperties, DeltaTable, QueryBuilder, write_deltalake
+from deltalake import CommitProperties, DeltaTable, QueryBuilder, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from resources.schema import description, key_of
@@ -21,6 +21,8 @@ __all__ = ["Lake", "LakeConflictError", "LakeError", "TableMissingError"]
 
 _COMMIT_ATTEMPTS = 8
 _LEAVES = "leaves_the_table"
+# Bounds what a stream of rows holds in memory while it is written.
+_ROWS_PER_GROUP = 131_072
 
 
 class LakeError(RuntimeError):
@@ -251,6 +253,7 @@ class Lake:
                 storage_options=self._options,
                 # Without a second try, any commit of another writer in between is a conflict, appends included.
                 commit_properties=CommitProperties(custom_metadata=dict(facts or {}), max_commit_retries=0),
+                writer_properties=WriterProperties(max_row_group_size=_ROWS_PER_GROUP),
             )
         except CommitFailedError as error:
             raise LakeConflictError(f"{table} was changed while it was rewritten: compute it again") from error
