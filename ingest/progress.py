@@ -8,7 +8,7 @@ from collections import deque
 from typing import Self
 
 from ingest.lists import ListReader
-from ingest.report import Progress, StreamProgress
+from ingest.report import Progress, StreamProgress, StreamState
 from resources.limiter import Limiter
 
 __all__ = ["ProgressBoard"]
@@ -23,7 +23,7 @@ class ProgressBoard:
     def __init__(self, limiter: Limiter, progress: Progress | None) -> None:
         self._limiter, self._progress = limiter, progress
         self._readers: dict[str, ListReader] = {}
-        self._states: dict[str, str] = {}
+        self._states: dict[str, StreamState] = {}
         self._history: dict[str, deque[tuple[float, int]]] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -43,8 +43,8 @@ class ProgressBoard:
         self._readers[stream] = reader
         self._states[stream] = "reading"
 
-    def put(self, stream: str, state: str) -> None:
-        """Tell what a stream is at: waiting, reading, writing, done or failed."""
+    def put(self, stream: str, state: StreamState) -> None:
+        """Tell what a stream is at."""
         self._states[stream] = state
 
     async def _tick(self) -> None:
@@ -73,7 +73,7 @@ class ProgressBoard:
             eta = rows_left / (rate * 100)
         return StreamProgress(
             stream=name,
-            state=state,  # type: ignore[arg-type]
+            state=state,
             pages=counts.get("pages", 0),
             rows=counts.get(f"rows:{reader.stream.table}", 0),
             requests_per_second=rate,

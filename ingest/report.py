@@ -15,9 +15,11 @@ __all__ = [
     "Progress",
     "StreamProgress",
     "StreamReport",
+    "StreamState",
     "TableReport",
 ]
 
+StreamState: TypeAlias = Literal["waiting", "reading", "writing", "done", "failed"]
 Mode: TypeAlias = Literal["backfill", "incremental", "unchanged", "failed"]
 
 
@@ -26,7 +28,7 @@ class StreamProgress:
     """One stream at one instant. `share` is its part of the operation's limit; `eta_seconds` None if unknown."""
 
     stream: str
-    state: Literal["waiting", "reading", "writing", "done", "failed"]
+    state: StreamState
     pages: int
     rows: int
     requests_per_second: float

@@ -129,16 +129,17 @@ class Journalled:
     sublists: dict[str, dict[str, Any]]
 
 
+def _upsert(state: State, table: sa.Table, keys: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
+    """An insert that updates instead when the key is there; the same words on both databases."""
+    insert = (sqlite if state.is_sqlite else postgresql).insert(table)
+    return insert.values(**keys, **values).on_conflict_do_update(index_elements=list(keys), set_=dict(values))
+
+
 class ExtractionState:
     """The extraction's queries. `now` gives aware UTC times."""
 
     def __init__(self, state: State, now: Callable[[], datetime]) -> None:
         self._state, self._now = state, now
-
-    def _upsert(self, table: sa.Table, keys: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
-        """An insert that updates instead when the key is there; the same words on both databases."""
-        insert = (sqlite if self._state.is_sqlite else postgresql).insert(table)
-        return insert.values(**keys, **values).on_conflict_do_update(index_elements=list(keys), set_=dict(values))
 
     def account_of(self, key_print: str) -> tuple[str, int] | None:
         """Account and its floor (creation, seconds) that a key was seen to belong to."""
@@ -150,7 +151,7 @@ class ExtractionState:
         """Keep which account a key belongs to."""
         with self._state.begin() as connection:
             connection.execute(
-                self._upsert(accounts, {"key_print": key_print}, {"account": account, "floor": floor})
+                _upsert(self._state, accounts, {"key_print": key_print}, {"account": account, "floor": floor})
             )
 
     def begin_run(self, run_id: str, account: str, plan: Mapping[str, Any]) -> RunRow:
@@ -252,11 +253,14 @@ class ExtractionState:
         """Book pages that are on disk: per stream what remains, with the sub-lists they opened and closed."""
         with self._state.begin() as connection:
             for stream, values in entries.items():
-                connection.execute(self._upsert(streams, {"run_id": run_id, "stream": stream}, values))
+                connection.execute(_upsert(self._state, streams, {"run_id": run_id, "stream": stream}, values))
             for stream, parent, work in added:
                 connection.execute(
-                    self._upsert(
-                        sublists, {"run_id": run_id, "stream": stream, "parent": parent}, {"work": dict(work)}
+                    _upsert(
+                        self._state,
+                        sublists,
+                        {"run_id": run_id, "stream": stream, "parent": parent},
+                        {"work": dict(work)},
                     )
                 )
             for stream, parent in done:
@@ -300,7 +304,8 @@ class ExtractionState:
                 if routed and old.routed:
                     events_from = max(events_from, old.events_from)
             connection.execute(
-                self._upsert(
+                _upsert(
+                    self._state,
                     cursors,
                     {"account": account},
                     {
@@ -327,7 +332,6 @@ class SharedPace:
 
     def __init__(self, state: State, account: str, run_id: str, now: Callable[[], datetime]) -> None:
         self._state, self._account, self._run_id, self._now = state, account, run_id, now
-        self._extraction = ExtractionState(state, now)
 
     def exchange(self, learned: Mapping[str, float], *, seconds: float = 5.0) -> tuple[int, dict[str, float]]:
         """Say that this run goes on for `seconds`; the number of runs, and the lowest shares others learned."""
@@ -335,7 +339,8 @@ class SharedPace:
         with self._state.begin() as connection:
             connection.execute(pace.delete().where(pace.c.account == self._account, pace.c.expires_at < now))
             connection.execute(
-                self._extraction._upsert(
+                _upsert(
+                    self._state,
                     pace,
                     {"account": self._account, "run_id": self._run_id},
                     {"expires_at": now + timedelta(seconds=seconds), "learned": dict(learned)},
