@@ -52,7 +52,7 @@ class ModelMavera(httpx.AsyncBaseTransport):
         self._commit_what_is_due()
         path = request.url.path.removeprefix("/api/v1")
         if request.method == "GET":
-            return self._read(path, request)
+            return self.read(path)
         fault = self.faults.pop(0) if self.faults else "none"
         return await self._write(path, request, fault)
 
@@ -62,7 +62,9 @@ class ModelMavera(httpx.AsyncBaseTransport):
         return sum(count - 1 for count in Counter(self.created_names).values())
 
     # ---- reads --------------------------------------------------------------------------------------------------
-    def _read(self, path: str, request: httpx.Request) -> httpx.Response:
+    def read(self, path: str) -> httpx.Response:
+        """The answer to a GET."""
+        self._commit_what_is_due()
         if path == "/usage":
             credits = {"used": self.charged, "included": self.credits, "remaining": self.credits - self.charged}
             return httpx.Response(

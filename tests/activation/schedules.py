@@ -5,10 +5,12 @@ calls at once, a TERM cancels the run, an exception unwinds it.
 """
 
 import asyncio
+import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import sqlalchemy as sa
 from pydantic import SecretStr
@@ -20,7 +22,7 @@ from activation.plan import build_plan
 from activation.policy import Caps
 from activation.rate_window import RateWindow
 from activation.reconcile import reconcile
-from resources.mavera import MaveraApi, RateState
+from resources.mavera import MaveraApi, NotFoundError, RateState
 from resources.state import State, metadata
 from resources.state.ledger import attempts, intents
 from tests.activation.kit import IDENTITY, Timeline, a_source, quick_policy, tier
@@ -110,6 +112,19 @@ class _NoLimit(RateWindow):
         return None
 
 
+class _Direct(MaveraApi):
+    """Reads the model without building HTTP messages; paid calls go over the transport as always."""
+
+    model: ModelMavera
+
+    async def _read(self, operation: str, path: str, params: Mapping[str, str], **_: Any) -> dict[str, Any]:
+        await asyncio.sleep(0.05)
+        answer = self.model.read(f"/{path}")
+        if answer.status_code == 404:
+            raise NotFoundError(operation, status=404)
+        return json.loads(answer.content)
+
+
 class Theatre:
     """One history: a state database, a model of Mavera, and runs one after the other on one time line."""
 
@@ -183,13 +198,14 @@ class Theatre:
 
     def _account(self, probe: Callable[[str], None]) -> Account:
         window = _NoLimit()
-        mavera = MaveraApi(
+        mavera = _Direct(
             base_url="http://127.0.0.1/api/v1",
             api_key=SecretStr("k"),
             throttle=window,
             transport=self.server,
             clock=self.time.now,
         )
+        mavera.model = self.server
         return Account(
             state=self.state,
             mavera=mavera,

@@ -228,6 +228,44 @@ def test_tampering_with_the_audit_trail_is_found(tampering: str, found: str) -> 
     assert verify(state).broken == found
 
 
+def test_an_object_that_is_found_before_its_sender_came_back_is_adopted_at_once() -> None:
+    ledger = a_ledger()
+    claim = claimed(ledger)
+    ledger.sent(claim, settle_seconds=30)
+    assert ledger.adopt(ledger.intents()[0], run=RUN, made=made_for(claim.entry), charged=120)
+    assert [(row.state, row.remote_id) for row in ledger.intents()] == [("done", "clx1")]
+    assert ledger.spend(run_id="run-1").month_settled == 120
+
+
+@pytest.mark.parametrize(
+    ("decision", "keep", "counted"), [("released", False, 0), ("resend", True, 300)], ids=["release", "resend"]
+)
+def test_a_persons_decision_is_on_record_and_frees_the_row(decision: Any, keep: bool, counted: int) -> None:
+    state = memory_state()
+    ledger = a_ledger(state)
+    claim = claimed(ledger)
+    ledger.sent(claim, settle_seconds=30)
+    ledger.unknown(claim, code="deadline", reason="no answer")
+    ledger.hold(ledger.intents()[0], run=RUN, code="not_found", reason="nothing there", next_action="look")
+    assert ledger.free(ledger.intents()[0], run=RUN, code=decision, keep_credits=keep)
+    assert [json.loads(row.event)["event"] for row in export(state)][-1] == decision
+    assert ledger.spend(run_id="run-1").run == counted
+    assert claimed(ledger).attempt == 2
+
+
+def test_an_export_holds_the_rows_from_its_first_instant_up_to_its_last() -> None:
+    clock = Clock()
+    state = memory_state()
+    ledger = a_ledger(state, clock)
+    for key in ("tier:smb", "tier:mid_market", "tier:enterprise"):
+        claimed(ledger, an_entry(key))
+        clock.pass_by(60)
+    second, third = START + timedelta(seconds=60), START + timedelta(seconds=120)
+    assert [row.seq for row in export(state, since=second)] == [2, 3]
+    assert [row.seq for row in export(state, until=third)] == [1, 2]
+    assert [row.seq for row in export(state, since=second, until=third)] == [2]
+
+
 # ---- many processes ---------------------------------------------------------------------------------------------
 def _work(url: str, worker: int, keys: int) -> None:
     """Claim, send and finish every key that nobody else has."""
