@@ -5,19 +5,17 @@ read from a table that an asset wrote. Customers are counted, never named.
 """
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 
-import duckdb
-import pyarrow as pa
 from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
+from pipelines.questions import Questions
 from resources.lake import Lake
 from segments.money import format_minor
 
 _OPEN_ENDS = ("held", "skipped", "failed")
-_LineT = TypeVar("_LineT", bound=BaseModel)
 
 __all__ = ["Summary", "render", "summarise"]
 
@@ -88,7 +86,7 @@ class Summary(BaseModel):
 
 def summarise(lake: Lake, *, reporting_currency: str, run_id: str, top: int = 8) -> Summary:
     """Read the page from the tables. Raises: TableMissingError when a part has not been made yet."""
-    ask = _Questions(lake)
+    ask = Questions(lake)
     unknown, everyone = ask.one(
         "segments/customer_markets", "SELECT count(*) FILTER (country = 'unknown'), count(*) FROM t"
     )
@@ -131,7 +129,7 @@ def summarise(lake: Lake, *, reporting_currency: str, run_id: str, top: int = 8)
     )
 
 
-def _activity(ask: "_Questions", run_id: str) -> dict[str, Any]:
+def _activity(ask: Questions, run_id: str) -> dict[str, Any]:
     """What the Mavera side came to; the credits are those of this run."""
     actions = ask.rows(
         ActionLine,
@@ -139,7 +137,7 @@ def _activity(ask: "_Questions", run_id: str) -> dict[str, Any]:
         """SELECT kind, action, ending, count(*) AS count, sum(credits)::BIGINT AS credits_at_worst FROM t
         GROUP BY ALL ORDER BY min(position)""",
     )
-    charged = ask.one("mavera/spend", f"SELECT coalesce(sum(credits), 0)::BIGINT FROM t WHERE run_id = '{run_id}'")
+    charged = ask.one("mavera/spend", "SELECT coalesce(sum(credits), 0)::BIGINT FROM t WHERE run_id = ?", run_id)
     ends = {name: sum(line.count for line in actions if line.ending == name) for name in _OPEN_ENDS}
     return {
         "actions": actions,
@@ -147,32 +145,6 @@ def _activity(ask: "_Questions", run_id: str) -> dict[str, Any]:
         "waiting": ends["held"] + ends["skipped"],
         "failed": ends["failed"],
     }
-
-
-class _Questions:
-    """SQL over single tables of the lake; each is called `t`."""
-
-    def __init__(self, lake: Lake) -> None:
-        self._lake = lake
-        self._tables: dict[str, pa.Table] = {}
-
-    def _ask(self, table: str, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-        connection = duckdb.connect()
-        connection.register("t", self._table(table))
-        answer = connection.execute(sql)
-        return [column[0] for column in answer.description or ()], answer.fetchall()
-
-    def _table(self, table: str) -> pa.Table:
-        if table not in self._tables:
-            self._tables[table] = self._lake.read(table)
-        return self._tables[table]
-
-    def one(self, table: str, sql: str) -> tuple[Any, ...]:
-        return self._ask(table, sql)[1][0]
-
-    def rows(self, line: type[_LineT], table: str, sql: str) -> list[_LineT]:
-        names, found = self._ask(table, sql)
-        return [line.model_validate(dict(zip(names, row, strict=True))) for row in found]
 
 
 def render(summary: Summary, console: Console) -> None:
