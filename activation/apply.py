@@ -87,7 +87,8 @@ async def apply(
     )
     unknown = account.ledger.recover(run=run)
     if unknown:
-        view = await read_remote(account.mavera, [row.kind for row in unknown if row.kind in SURFACES])
+        kinds = [row.kind for row in unknown if row.kind in SURFACES]
+        view = await read_remote(account.mavera, kinds, now=account.clock())
         for row in unknown:
             await resolve_by(account, row, view, run=run)
     carrier = Carrier(account, plan, run=run, progress=progress or Silent(), seed=seed)

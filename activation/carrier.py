@@ -44,9 +44,9 @@ class Carrier:
 
     async def carry(self) -> tuple[Ended, ...]:
         plan, paid = self._plan, [one for one in self._plan.operations if one.is_paid]
-        view = RemoteView()
+        view = RemoteView(read_at=self._account.clock())
         if any(one.changes_state for one in plan.operations):
-            view = await read_remote(self._account.mavera, _kinds(plan.operations))
+            view = await read_remote(self._account.mavera, _kinds(plan.operations), now=view.read_at)
             self.usage = view.usage
         self._count_balance(paid, view)
         dispatcher = self._dispatcher()

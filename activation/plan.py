@@ -45,7 +45,7 @@ async def build_plan(
     wanted = [_BRIEF.validate_python(brief) for brief in briefs]
     _one_brief_each(wanted)
     kinds = {kind_of(brief) for brief in wanted} | {Kind.PERSONA}
-    view = await read_remote(account.mavera, kinds, apps=Kind.GENERATION in kinds)
+    view = await read_remote(account.mavera, kinds, now=account.clock(), apps=Kind.GENERATION in kinds)
     ledger = account.ledger
     known = Known(
         identity=account.identity,

@@ -58,7 +58,7 @@ async def reconcile(account: Account, *, run_id: str, actor: str, wait: bool = F
     if wait:
         await _until_settled(account, rows)
         ledger.recover(run=run)
-    view = await read_remote(account.mavera, SURFACES)
+    view = await read_remote(account.mavera, SURFACES, now=account.clock())
     found = [await resolve_by(account, row, view, run=run) for row in ledger.intents(states=("sent", "unknown"))]
     ours = {one.token for one in ledger.objects()} | {row.token for row in ledger.intents()}
     orphans = tuple(

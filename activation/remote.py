@@ -7,6 +7,7 @@ error: it is never taken for an empty one. Not here: what follows from it.
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 
 from activation.policy import Kind
@@ -18,8 +19,9 @@ __all__ = ["RemoteView", "read_remote"]
 
 @dataclass(frozen=True, kw_only=True)
 class RemoteView:
-    """Lists by kind, or the error that kept one from being read."""
+    """Lists by kind, or the error that kept one from being read; `read_at` is when the reading began."""
 
+    read_at: datetime
     lists: dict[Kind, list[Remote]] = field(default_factory=dict)
     errors: dict[Kind, str] = field(default_factory=dict)
     apps: tuple[GenerationApp, ...] = ()
@@ -49,7 +51,9 @@ class RemoteView:
         return {(kind, remote.id): remote for kind, remotes in self.lists.items() for remote in remotes}
 
 
-async def read_remote(mavera: MaveraApi, kinds: Iterable[Kind], *, apps: bool = False) -> RemoteView:
+async def read_remote(
+    mavera: MaveraApi, kinds: Iterable[Kind], *, now: datetime, apps: bool = False
+) -> RemoteView:
     """Read the lists of `kinds`, the usage and, if wanted, the apps."""
     wanted = [kind for kind in dict.fromkeys(kinds) if SURFACES[kind].has_handle]
 
@@ -76,6 +80,7 @@ async def read_remote(mavera: MaveraApi, kinds: Iterable[Kind], *, apps: bool = 
     )
     pairs = list(zip(wanted, seen, strict=True))
     return RemoteView(
+        read_at=now,
         lists={kind: value for kind, value in pairs if not isinstance(value, str)},
         errors={kind: value for kind, value in pairs if isinstance(value, str)},
         apps=() if isinstance(found, str) else tuple(found),

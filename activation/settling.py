@@ -24,9 +24,8 @@ __all__ = [
     "answer_hash",
     "has_handle",
     "made_by",
-    "resolve",
+    "resolve_by",
     "resolve_in_time",
-    "resolve_with",
     "updated",
 ]
 
@@ -82,7 +81,8 @@ async def resolve_in_time(account: Account, row: Intent, *, run: Run) -> Resolut
             break
         wait = (row.sent_at + (row.settle_at - row.sent_at) * share - account.clock()).total_seconds()
         if wait > 0:
-            await asyncio.sleep(wait)
+            # A little more: the timer's clock and ours do not tick together.
+            await asyncio.sleep(wait + 0.05)
             resolution = await resolve(account, row, run=run)
     # Still `waits` after a failed read at the window's end: the next reconciliation looks again.
     return resolution
@@ -102,22 +102,25 @@ async def resolve(account: Account, row: Intent, *, run: Run) -> Resolution:
         return await _resolve_update(account, row, run=run)
     if not has_handle(row.kind):
         return _hold(account, row, run, "no_handle", "sent without an answer, and it cannot be looked up")
+    looked_at = account.clock()
     try:
         found = await SURFACES[row.kind].found(account.mavera, row.token)
     except MaveraError:
         return "waits"
-    return await resolve_with(account, row, found, run=run)
+    return await _decide(account, row, found, looked_at, run=run)
 
 
 async def resolve_by(account: Account, row: Intent, view: RemoteView, *, run: Run) -> Resolution:
-    """Look in lists that were read after the row's window: ten thousand rows cost no more reads than one."""
+    """Look in lists that were read already: ten thousand rows cost no more reads than one."""
     if row.state == "unknown" and row.kind in view.lists:
-        return await resolve_with(account, row, view.by_token(row.kind, row.token), run=run)
+        return await _decide(account, row, view.by_token(row.kind, row.token), view.read_at, run=run)
     return await resolve(account, row, run=run)
 
 
-async def resolve_with(account: Account, row: Intent, found: list[Remote], *, run: Run) -> Resolution:
-    """Decide by a look-up that was made already: the objects that carry the row's token."""
+async def _decide(
+    account: Account, row: Intent, found: list[Remote], looked_at: datetime, *, run: Run
+) -> Resolution:
+    """Decide by the objects that carried the row's token when the look-up began."""
     answer = found[0].answer if len(found) == 1 else None
     if answer is not None and answer.status == "pending":
         try:
@@ -132,11 +135,12 @@ async def resolve_with(account: Account, row: Intent, found: list[Remote], *, ru
         return "adopted"
     if len(found) > 1 and row.state == "unknown":
         return _hold(account, row, run, "conflict", f"{len(found)} objects at Mavera carry the token {row.token}")
-    return await _nothing_found(account, row, run)
+    return await _nothing_found(account, row, looked_at, run)
 
 
 async def _resolve_update(account: Account, row: Intent, *, run: Run) -> Resolution:
     """A PATCH is recognised by its effect: the persona shows what was sent."""
+    looked_at = account.clock()
     try:
         persona = await account.mavera.persona(row.target_id or "")
     except MaveraError:
@@ -156,7 +160,7 @@ async def _resolve_update(account: Account, row: Intent, *, run: Run) -> Resolut
         return "adopted"
     if verdict is None and row.state == "unknown":
         return _hold(account, row, run, "not_shown", "Mavera does not show the changed fields")
-    return await _nothing_found(account, row, run)
+    return await _nothing_found(account, row, looked_at, run)
 
 
 def updated(mine: StoredObject, row: Intent, *, remote: Remote, now: datetime) -> StoredObject:
@@ -190,9 +194,12 @@ def _shows(persona: Persona, row: Intent) -> bool | None:
     return all(value == row.body[name] for name, value in shown.items())
 
 
-async def _nothing_found(account: Account, row: Intent, run: Run) -> Resolution:
-    """Nothing there: too early, or a person's case, or another attempt."""
-    if row.state == "sent" or row.settle_at is None or account.clock() < row.settle_at:
+async def _nothing_found(account: Account, row: Intent, looked_at: datetime, run: Run) -> Resolution:
+    """Nothing there: too early, or a person's case, or another attempt.
+
+    Only a look-up that began after the window counts: a list that was read before it may end is an older truth.
+    """
+    if row.state == "sent" or row.settle_at is None or looked_at < row.settle_at:
         return "waits"
     if account.policy.auto_resend_after_settle and await _usage_agrees(account, row):
         return "resend" if account.ledger.free(row, run=run, code="resend", keep_credits=True) else "waits"

@@ -1,12 +1,17 @@
 """What each answer of Mavera leads to, for every surface: an ending with a reason, and never a blind repeat."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from activation.account import Account
 from activation.held import HeldError, HeldRow, held, resolve_held
+from activation.intents import Run
+from activation.policy import Kind
 from activation.reconcile import reconcile
+from activation.remote import read_remote
+from activation.settling import resolve_by
 from tests.activation.kit import (
     Bench,
     all_surfaces,
@@ -344,3 +349,21 @@ def test_two_objects_with_one_token_are_a_persons_case() -> None:
     report = bench.run(twice_then_sweep)
     assert (report.adopted, report.held) == (0, 1)
     assert bench.run(_list)[0].code == "conflict"
+
+
+@pytest.mark.parametrize("resend", [False, True], ids=["hold", "resend"])
+def test_a_list_that_was_read_before_the_window_ended_decides_nothing_afterwards(resend: bool) -> None:
+    bench = Bench(
+        options={"faults": [{"operation": "createPersona", "kind": "lost_request", "times": 1}]},
+        policy=quick_policy(await_unknown=False, auto_resend_after_settle=resend),
+    )
+    bench.refresh([tier()])
+
+    async def read_early_decide_late(account: Account) -> Any:
+        run = Run(run_id="r", actor="test", plan_hash="", policy_version="1")
+        view = await read_remote(account.mavera, [Kind.PERSONA], now=account.clock())
+        await asyncio.sleep(40)
+        row = account.ledger.recover(run=run)[0]
+        return await resolve_by(account, row, view, run=run), account.ledger.intents()[0].state
+
+    assert bench.run(read_early_decide_late) == ("waits", "unknown")
