@@ -220,4 +220,57 @@ def _waiting(report: "ApplyReport") -> dg.AssetCheckResult:
     )
 
 
-MAVERA_ASSETS = (plan, approval, carry_out)
+@dg.asset(
+    key=["mavera", "reconciliation"],
+    group_name="mavera",
+    kinds={"mavera"},
+    owners=OWNERS,
+    deps=[["mavera", "outcomes"]],
+    check_specs=[
+        dg.AssetCheckSpec(
+            "nothing_unknown",
+            asset=["mavera", "reconciliation"],
+            description="No paid call is without an outcome, and the account charged what the ledger says.",
+        )
+    ],
+    description="The ledger against Mavera: unknown outcomes resolved, orphans listed, credits compared.",
+    pool="mavera",
+)
+def mavera_reconciliation(
+    context: dg.AssetExecutionContext,
+    state: StateResource,
+    mavera: MaveraResource,
+    paid_work: dg.ResourceParam[PaidWork],
+) -> dg.MaterializeResult:
+    """Resolve what is unknown, by reading; list what a person must decide."""
+    from activation.reconcile import ReconcileReport, reconcile
+
+    async def compare() -> ReconcileReport:
+        async with open_account(mavera, state.open(), paid_work) as account:
+            return await reconcile(account, run_id=context.run.run_id, actor="dagster")
+
+    report = asyncio.run(compare())
+    open_ends = report.held + report.waiting + len(report.orphans) + len(report.unread)
+    return dg.MaterializeResult(
+        metadata={
+            "looked_up": report.looked_up,
+            "adopted": report.adopted,
+            "held": report.held,
+            "waiting": report.waiting,
+            "freed": report.freed,
+            "orphans": len(report.orphans),
+            "unread": list(report.unread),
+            "credit_drift": "unknown" if report.drift is None else report.drift,
+        },
+        check_results=[
+            dg.AssetCheckResult(
+                check_name="nothing_unknown",
+                passed=open_ends == 0 and not report.drift,
+                severity=dg.AssetCheckSeverity.WARN,
+                description=f"{report.held} held, {report.waiting} waiting, {len(report.orphans)} without a row",
+            )
+        ],
+    )
+
+
+MAVERA_ASSETS = (plan, approval, carry_out, mavera_reconciliation)

@@ -14,7 +14,7 @@ import dagster as dg
 from pydantic import Field
 
 from assets.completeness import completeness_results, completeness_specs
-from assets.tables import table_spec
+from assets.tables import OWNERS, table_spec
 from ingest.streams import STREAMS
 from ingest.tables import QUARANTINE, RAW_TABLES
 from resources.progress import Progress
@@ -61,16 +61,27 @@ def stripe_tables(
     progress: dg.ResourceParam[Progress],
 ) -> Iterator[Any]:
     """Read what has changed at Stripe since the last run, or everything on the first."""
+    from ingest.drain import drain
     from ingest.extract import extract
     from ingest.report import ExtractionFailed, ExtractReport
 
     async def read() -> ExtractReport:
         async with stripe.open() as api:
+            drained = await drain(
+                api,
+                lake.open(),
+                state.open(),
+                now=_now,
+                staging=Path(stripe.staging),
+                worker=context.run.run_id,
+            )
+            if drained.events or drained.put_back:
+                context.log.info(f"webhook inbox: {drained}")
             return await extract(
                 api,
                 lake.open(),
                 state.open(),
-                now=lambda: datetime.now(UTC),
+                now=_now,
                 staging=Path(stripe.staging),
                 tables=[key.path[-1] for key in context.selected_asset_keys if key.path[-1] in RAW_TABLES],
                 full=config.full,
@@ -98,6 +109,10 @@ def stripe_tables(
     if failure is not None:
         # What was got is kept, and the next run does the rest; running the step again at once would not help.
         raise dg.Failure(str(failure), allow_retries=False) from failure
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _tell(progress: Progress, streams: "tuple[StreamProgress, ...]") -> None:
@@ -140,4 +155,36 @@ def _quarantine_result(stream: "StreamReport") -> dg.AssetCheckResult:
     )
 
 
-STRIPE_ASSETS = (stripe_tables,)
+@dg.asset(
+    key=["stripe", "reconciliation"],
+    group_name="stripe",
+    kinds={"stripe"},
+    owners=OWNERS,
+    deps=[["stripe", name] for name in STREAMS],
+    description="The sweep: what is stored against what Stripe lists, by window, repaired where they differ.",
+    pool="stripe",
+)
+def stripe_reconciliation(
+    stripe: StripeResource, lake: LakeResource, state: StateResource
+) -> dg.MaterializeResult:
+    """Find what events and webhooks have missed, and repair it."""
+    from ingest.sweep import SweepReport, sweep
+
+    async def compare() -> SweepReport:
+        async with stripe.open() as api:
+            return await sweep(api, lake.open(), state.open(), now=_now, staging=Path(stripe.staging))
+
+    report = asyncio.run(compare())
+    return dg.MaterializeResult(
+        metadata={
+            "windows": sum(stream.windows for stream in report.streams),
+            "differing_windows": sum(stream.differing for stream in report.streams),
+            "unlisted": sum(stream.unlisted for stream in report.streams),
+            "repaired": dict(report.repaired),
+            "requests": report.requests,
+            "complete": report.complete,
+        }
+    )
+
+
+STRIPE_ASSETS = (stripe_tables, stripe_reconciliation)

@@ -146,6 +146,16 @@ def apply(as_json: Json = False) -> None:
     give(answer, as_json=as_json)
 
 
+@app.command()
+def reconcile(as_json: Json = False) -> None:
+    """Compare tables with Stripe and the ledger with Mavera; repair what reading can repair."""
+    from pipelines.tasks import reconcile_account
+
+    with _session() as ready:
+        answer = reconcile_account(ready, _err)
+    give(answer, as_json=as_json)
+
+
 @held_app.callback()
 def held(context: typer.Context, as_json: Json = False) -> None:
     """List what waits for a person: key, credits, age, reason, what was looked for."""

@@ -40,6 +40,7 @@ _STAND_IN_WAITS: dict[str, float] = {
 }
 # The daily schedule refreshes everything; a table older than a day and a half missed one.
 _FRESH_WITHIN = timedelta(hours=36)
+_SWEPT_WITHIN = timedelta(days=8)
 
 
 def build_definitions(settings: Settings, *, progress: Progress | None = None) -> dg.Definitions:
@@ -100,7 +101,8 @@ def _with_freshness(spec: dg.AssetSpec) -> dg.AssetSpec:
     """Every table made by the schedule is expected within its period; approvals come when a person gives them."""
     if spec.key.path == ["mavera", "approval"]:
         return spec
-    return spec.replace_attributes(freshness_policy=dg.FreshnessPolicy.time_window(fail_window=_FRESH_WITHIN))
+    window = _SWEPT_WITHIN if spec.key.path[-1] == "reconciliation" else _FRESH_WITHIN
+    return spec.replace_attributes(freshness_policy=dg.FreshnessPolicy.time_window(fail_window=window))
 
 
 defs = build_definitions(Settings())

@@ -6,9 +6,9 @@ Here: cron schedules, switched off until an operator turns them on. Not here: wh
 
 import dagster as dg
 
-from pipelines.jobs import refresh
+from pipelines.jobs import reconcile, refresh
 
-__all__ = ["SCHEDULES", "daily_refresh"]
+__all__ = ["SCHEDULES", "daily_refresh", "weekly_reconciliation"]
 
 daily_refresh = dg.ScheduleDefinition(
     name="daily_refresh",
@@ -18,4 +18,12 @@ daily_refresh = dg.ScheduleDefinition(
     description="The whole job every morning, after the day has ended everywhere west of UTC+5.",
 )
 
-SCHEDULES = (daily_refresh,)
+weekly_reconciliation = dg.ScheduleDefinition(
+    name="weekly_reconciliation",
+    job=reconcile,
+    cron_schedule="0 3 * * 0",
+    execution_timezone="UTC",
+    description="The sweep over Stripe's lists and over the ledger, in the quietest hours.",
+)
+
+SCHEDULES = (daily_refresh, weekly_reconciliation)

@@ -240,8 +240,12 @@ class Settings(BaseSettings):
 
     @property
     def home(self) -> Path:
-        """Folder of this mode's local data."""
-        return self.data_dir.absolute() / self.mode.value
+        """Folder of this mode's local data; each simulated business has one of its own."""
+        folder = self.mode.value
+        usual = {name: type(self).model_fields[name].default for name in ("sandbox_customers", "sandbox_seed")}
+        if self.stripe_is_sandbox and usual != {name: getattr(self, name) for name in usual}:
+            folder = f"{folder}-{self.sandbox_customers}-{self.sandbox_seed}"
+        return self.data_dir.absolute() / folder
 
     @property
     def operator_path(self) -> Path:
@@ -251,7 +255,7 @@ class Settings(BaseSettings):
     @property
     def sandbox_home(self) -> Path:
         """Folder in which the sandbox keeps its account between runs."""
-        return self.data_dir.absolute() / "sandbox" / "accounts"
+        return self.home / "accounts"
 
     @property
     def dagster_home(self) -> Path:

@@ -31,6 +31,7 @@ __all__ = [
     "extract_tables",
     "list_held",
     "make_plan",
+    "reconcile_account",
     "refresh",
 ]
 
@@ -111,6 +112,24 @@ def approve_plan(settings: Settings, plan_hash: str, *, by: str) -> Answer:
     return Answer(
         payload={"plan_hash": status.plan_hash, "approver": status.approver, "approved": status.approved},
         page=lambda console: console.print(line, highlight=False, soft_wrap=True),
+    )
+
+
+def reconcile_account(settings: Settings, err: Console) -> Answer:
+    """Both sides compared."""
+    outcome = _run(settings, err, "reconcile")
+    if not outcome.success:
+        return _failed(outcome)
+    lines = outcome.warnings or ("Tables and ledger agree with Stripe and Mavera.",)
+
+    def page(console: Console) -> None:
+        for line in lines:
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    return Answer(
+        payload={"success": True, "run_id": outcome.run_id, "warnings": list(outcome.warnings)},
+        exit=Exit.WAITS_FOR_PERSON if outcome.warnings else Exit.DONE,
+        page=page,
     )
 
 

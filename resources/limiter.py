@@ -151,7 +151,7 @@ class Limiter:
         self._operation_caps: dict[str, float] = {}
         self._operation_flights: dict[str, int] = {}
         self._cap_cut = float("-inf")
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[tuple[str, asyncio.Future[None]]] = deque()
 
     def within_budget(self, more: int = 1) -> bool:
         """Whether `more` optional requests still fit."""
@@ -183,7 +183,7 @@ class Limiter:
                 await self._sleep(wait)
         while not self._has_place(operation):
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(waiter)
+            self._waiting.append((operation, waiter))
             await waiter
         self.in_flight += 1
         self._operation_flights[operation] = self._operation_flights.get(operation, 0) + 1
@@ -198,17 +198,24 @@ class Limiter:
             self._wake()
 
     def _has_place(self, operation: str) -> bool:
+        return self.in_flight < self.concurrency and not self._is_full(operation)
+
+    def _is_full(self, operation: str) -> bool:
         cap = self._operation_caps.get(operation)
-        if cap is not None and self._operation_flights.get(operation, 0) >= max(1, int(cap)):
-            return False
-        return self.in_flight < self.concurrency
+        return cap is not None and self._operation_flights.get(operation, 0) >= max(1, int(cap))
 
     def _wake(self) -> None:
-        """Let every waiter look again: each may wait for a different operation's place."""
-        waiting, self._waiting = self._waiting, deque()
-        for waiter in waiting:
-            if not waiter.done():
+        """Let as many waiters go on as there are places, first come first; thousands may wait for one place."""
+        free = self.concurrency - self.in_flight
+        passed: deque[tuple[str, asyncio.Future[None]]] = deque()
+        while free > 0 and self._waiting:
+            operation, waiter = self._waiting.popleft()
+            if self._is_full(operation):
+                passed.append((operation, waiter))
+            elif not waiter.done():
                 waiter.set_result(None)
+                free -= 1
+        self._waiting.extendleft(reversed(passed))
 
     def succeeded(self, operation: str, seconds: float) -> None:
         """An answer that was no refusal: climb."""

@@ -186,3 +186,22 @@ def test_any_other_key_is_refused_without_being_shown(key: str) -> None:
     with pytest.raises(ValueError, match="a Stripe key begins with") as refusal:
         key_kind(key)
     assert not key or key not in str(refusal.value)
+
+
+def test_those_who_wait_for_a_place_get_it_in_turn_and_one_full_operation_holds_up_no_other() -> None:
+    async def scenario() -> list[str]:
+        limiter = Limiter(requests_per_second=1e6, operation_per_second=1e6, concurrency=4)
+        entered: list[str] = []
+
+        async def one(operation: str, number: int) -> None:
+            async with limiter.slot(operation):
+                entered.append(f"{operation}{number}")
+                await asyncio.sleep(0)
+
+        await asyncio.gather(*(one(operation, number) for number in range(6) for operation in "ab"))
+        assert limiter.peak_in_flight <= 4
+        return entered
+
+    entered = asyncio.run(scenario())
+    for operation in "ab":
+        assert [name for name in entered if name[0] == operation] == [f"{operation}{n}" for n in range(6)]
