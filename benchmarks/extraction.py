@@ -77,7 +77,7 @@ def _child(base: str, folder: Path, tables: tuple[str, ...], operation_rate: flo
     began = time.perf_counter()
     report = uvloop.run(_extract(base, folder, tables, operation_rate))
     seconds = time.perf_counter() - began
-    after = resource.getrusage(resource.RUSAGE_SELF)
+    after, peak_mb = resource.getrusage(resource.RUSAGE_SELF), _peak_mb()
     lake = Lake(f"{folder}/lake")
     rows, duplicates = {}, 0
     for table in report.tables:
@@ -91,7 +91,7 @@ def _child(base: str, folder: Path, tables: tuple[str, ...], operation_rate: flo
             {
                 "seconds": seconds,
                 "cpu_seconds": cpu,
-                "peak_mb": after.ru_maxrss / 1024,
+                "peak_mb": peak_mb,
                 "requests": report.requests,
                 "limited": report.limited,
                 "rows": rows,
@@ -99,6 +99,12 @@ def _child(base: str, folder: Path, tables: tuple[str, ...], operation_rate: flo
             }
         )
     )
+
+
+def _peak_mb() -> float:
+    """Most memory of this process; `ru_maxrss` would begin with that of the process which started it."""
+    status = Path("/proc/self/status").read_text()
+    return float(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) / 1024
 
 
 def measure(base: str, folder: Path, tables: tuple[str, ...] = _FIVE, *, operation_rate: float = 25.0) -> Measured:

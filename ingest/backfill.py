@@ -74,6 +74,7 @@ class Backfill:
         self._committer, self._changes, self._board = committer, changes, board
         self._ended: dict[str, asyncio.Event] = {}
         self._permitted = asyncio.Event()
+        self._writing = asyncio.Lock()  # two loads at once would hold twice the memory
         self.parts: list[Part] = []
         self.unfinished: dict[str, str] = {}
         self.writes: list[TableWrite] = []
@@ -117,10 +118,11 @@ class Backfill:
                         await self._ended[other].wait()
                 if reader.stream is not EVENTS:
                     await self._find_unlisted(reader)
-                self._board.put(table, "writing")
-                self.writes += await asyncio.to_thread(
-                    self._committer.commit, part, reader.stream, relevant_links=False
-                )
+                async with self._writing:
+                    self._board.put(table, "writing")
+                    self.writes += await asyncio.to_thread(
+                        self._committer.commit, part, reader.stream, relevant_links=False
+                    )
                 self._staging.committed(part)
         except (StripeError, StagingError, LakeError) as error:
             self._board.put(table, "failed")

@@ -21,7 +21,7 @@ from resources.lake import Lake, LakeConflictError, TableMissingError
 
 __all__ = ["Committer", "TableWrite", "lake_table"]
 
-_ROWS_AT_ONCE = 32_768
+_BYTES_AT_ONCE = 8 * 2**20
 _NO_IDS = pa.array([], pa.string())
 Mask = npt.NDArray[np.bool_]
 
@@ -290,7 +290,7 @@ def _filtered(part: Part, table: str, mask: Mask, links: Links | None) -> Iterat
     """The chosen rows of a table in its declared columns, in batches that are worth their overhead."""
     schema = RAW_TABLES[table]
     waiting: list[pa.RecordBatch] = []
-    offset = rows = 0
+    offset = size = 0
     for batch in part.batches(table):
         wanted = mask[offset : offset + len(batch)]
         offset += len(batch)
@@ -298,10 +298,10 @@ def _filtered(part: Part, table: str, mask: Mask, links: Links | None) -> Iterat
             continue
         narrow = pa.RecordBatch.from_arrays([batch.column(name) for name in schema.names], schema=schema)
         waiting.append(narrow if wanted.all() else narrow.filter(pa.array(wanted)))
-        rows += len(waiting[-1])
-        if rows >= _ROWS_AT_ONCE:
+        size += waiting[-1].nbytes
+        if size >= _BYTES_AT_ONCE:
             yield from _joined(table, waiting, links)
-            waiting, rows = [], 0
+            waiting, size = [], 0
     if waiting:
         yield from _joined(table, waiting, links)
 
