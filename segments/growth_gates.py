@@ -12,6 +12,7 @@ import narwhals as nw
 
 from segments.disputed import NOT_DISPUTES, disputed_charges
 from segments.frames import DAY, settled
+from segments.leaving import is_leaving
 from segments.thresholds import GrowthThresholds
 
 __all__ = ["bought", "complaints", "payments", "standing"]
@@ -20,8 +21,6 @@ _YEAR_LINE: Final = 360 * DAY
 """A line that covers at least so long is of an annual plan."""
 _NEVER_BEGAN: Final = ("incomplete", "incomplete_expired")
 _RUNNING: Final = ("active", "past_due", "trialing", "unpaid", "paused")
-_NOTICE: Final = 30 * DAY
-"""A fixed term that ends within a month is a pending end, as in the revenue rules."""
 
 Frame = nw.LazyFrame[Any]
 
@@ -29,7 +28,7 @@ Frame = nw.LazyFrame[Any]
 def standing(subscriptions: Frame, *, as_of: datetime) -> Frame:
     """Of each customer: `active`, `leaving` (1 or 0) and when the first subscription began (`since`).
 
-    Both forms of a scheduled cancellation count: the flag, and a `cancel_at` that was asked for or is near.
+    What a scheduled end is says `segments.leaving`.
     """
     column, now = nw.col, int(as_of.timestamp())
     status = column("status").fill_null("")
@@ -38,15 +37,10 @@ def standing(subscriptions: Frame, *, as_of: datetime) -> Frame:
     resumed = (column("pause_resumes_at") <= now).fill_null(False)
     paused = ~column("pause_behavior").is_null() & ~resumed
     on_trial = (column("trial_end") > now).fill_null(False)
-    asked = ~column("canceled_at").is_null() | ~column("cancellation_reason").is_null()
-    near = (column("cancel_at") <= column("current_period_end")).fill_null(False) | (
-        column("cancel_at") <= now + _NOTICE
-    ).fill_null(False)
-    leaving = column("cancel_at_period_end").fill_null(False) | (~column("cancel_at").is_null() & (asked | near))
     flagged = known.select(
         "customer",
         active=((status == "active") & ~ended & ~paused & ~on_trial).cast(nw.Int64),
-        leaving=(status.is_in(list(_RUNNING)) & ~ended & leaving).cast(nw.Int64),
+        leaving=(status.is_in(list(_RUNNING)) & ~ended & is_leaving(now)).cast(nw.Int64),
         since=nw.coalesce(column("start_date"), column("created")),
     )
     return flagged.group_by("customer").agg(column("active").max(), column("leaving").max(), column("since").min())

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from segments.disputed import OPEN, disputed_charges
 from segments.frames import DAY, beside, month_of, rows, settled, whole, with_months
+from segments.leaving import is_leaving
 from segments.thresholds import ChurnThresholds
 
 __all__ = ["COUNTS", "HARD_DECLINES", "LIVE", "customer_signals"]
@@ -108,7 +109,7 @@ def _subscriptions(subscriptions: nw.LazyFrame[Any], now: int) -> nw.LazyFrame[A
     over = (column("ended_at") <= now).fill_null(False) | (column("cancel_at") <= now).fill_null(False)
     status = column("status").fill_null("")
     live = status.is_in(list(LIVE)) & ~over
-    leaving = column("cancel_at_period_end").fill_null(False) | (column("cancel_at") > now).fill_null(False)
+    leaving = is_leaving(now)
     reason = column("cancellation_reason").fill_null("")
     feedback = column("cancellation_feedback").fill_null("")
     asked = reason.is_in(list(_VOLUNTARY)) | (feedback != "")

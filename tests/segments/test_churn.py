@@ -206,6 +206,17 @@ CASES: dict[str, Case] = {
         ({**MONTHLY, "cancel_at": AS_OF + 15 * DAY},),
         at_risk_minor=5_000,
     ),
+    "scheduled by a far date that was asked for": Case(
+        "scheduled_cancel",
+        "unknown",
+        0,
+        ("scheduled_cancel",),
+        ({**MONTHLY, "cancel_at": AS_OF + 300 * DAY, "canceled_at": AS_OF - DAY},),
+        at_risk_minor=5_000,
+    ),
+    "a fixed term is no cancellation": Case(
+        "healthy", "unknown", 0, NO_SIGNALS, ({**MONTHLY, "cancel_at": AS_OF + 300 * DAY},)
+    ),
     "a scheduled end that has passed": Case(
         "canceled", "unknown", 0, NO_SIGNALS, ({**MONTHLY, "cancel_at": AS_OF - 15 * DAY},)
     ),
