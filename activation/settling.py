@@ -203,12 +203,15 @@ async def _nothing_found(account: Account, row: Intent, looked_at: datetime, run
         return "waits"
     if account.policy.auto_resend_after_settle and await _usage_agrees(account, row):
         return "resend" if account.ledger.free(row, run=run, code="resend", keep_credits=True) else "waits"
+    what = f"no object with the token {row.token}"
+    if row.kind is Kind.PERSONA_UPDATE:
+        what = f"persona {row.target_id} does not show the change"
     return _hold(
         account,
         row,
         run,
         "not_found",
-        f"no object with the token {row.token} after {_seconds(row)} s",
+        f"{what} after {_seconds(row)} s",
         next_action="look at Mavera: adopt the object's id, or let it be sent again",
     )
 

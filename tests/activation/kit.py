@@ -24,8 +24,8 @@ from activation.policy import Identity, Policy
 from activation.rate_window import RateWindow
 from resources.mavera import MaveraApi
 from resources.state import State, metadata
-from sandbox.mavera_api import BASE_PATH, create_app
-from sandbox.mavera_options import MaveraOptions
+from sandbox.mavera.api import BASE_PATH, create_app
+from sandbox.mavera.options import MaveraOptions
 
 T = TypeVar("T")
 START = datetime(2026, 11, 10, 9, 0, tzinfo=UTC)

@@ -24,8 +24,8 @@ from activation.policy import Policy
 from activation.rate_window import RateWindow
 from resources.mavera import MaveraApi, ReadPolicy
 from resources.state import State
-from sandbox.mavera_api import BASE_PATH, create_app
-from sandbox.mavera_options import MaveraOptions
+from sandbox.mavera.api import BASE_PATH, create_app
+from sandbox.mavera.options import MaveraOptions
 from tests.activation.kit import IDENTITY, a_source
 
 

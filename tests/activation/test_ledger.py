@@ -228,6 +228,16 @@ def test_tampering_with_the_audit_trail_is_found(tampering: str, found: str) -> 
     assert verify(state).broken == found
 
 
+def test_a_row_whose_sender_may_still_be_at_it_is_left_alone_until_its_window_has_passed() -> None:
+    clock = Clock()
+    ledger = a_ledger(clock=clock)
+    ledger.sent(claimed(ledger), settle_seconds=30)
+    clock.pass_by(29)
+    assert ledger.recover(run=RUN) == []
+    clock.pass_by(1)
+    assert [(row.state, row.code) for row in ledger.recover(run=RUN)] == [("unknown", "process_gone")]
+
+
 def test_an_object_that_is_found_before_its_sender_came_back_is_adopted_at_once() -> None:
     ledger = a_ledger()
     claim = claimed(ledger)

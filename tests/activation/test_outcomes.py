@@ -78,7 +78,8 @@ def test_an_answer_that_may_hide_a_commit_is_looked_up_and_never_sent_again(oper
         options={"faults": [{"operation": operation, "kind": kind, "times": 1, "delay_seconds": 5}]},
     )
     briefs = _OPERATIONS[operation]
-    first = _of(bench.refresh(briefs), operation)
+    report = bench.refresh(briefs)
+    first = _of(report, operation)
     assert first.ending in ("done", "held")
     assert first.ending == "done" or (first.reason and first.next_action)
     bench.refresh(briefs, run_id="run-2")
@@ -301,6 +302,70 @@ async def _spend_month(account: Account) -> int:
 
 
 # ---- reconciliation ---------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("kind", "ending", "reason"),
+    [
+        ("lost_answer", "done", "found after an unclear outcome"),
+        ("error_after", "done", "found after an unclear outcome"),
+        ("late_commit", "done", "found after an unclear outcome"),
+        ("lost_request", "held", "does not show the change"),
+        ("error_before", "held", "does not show the change"),
+    ],
+)
+def test_an_unclear_update_is_recognised_by_its_effect(kind: str, ending: str, reason: str) -> None:
+    bench = Bench()
+    bench.refresh([tier()])
+    bench.control(
+        options={"faults": [{"operation": "updatePersona", "kind": kind, "times": 1, "delay_seconds": 5}]}
+    )
+    report = bench.refresh([tier(customers=900)], run_id="run-2")
+    assert [(row.ending, reason in row.reason) for row in report.rows] == [(ending, True)]
+    version = 2 if ending == "done" else 1
+    assert report.tables["personas"].column("version").to_pylist() == [version]
+    again = bench.refresh([tier(customers=900)], run_id="run-3")
+    assert [row.ending for row in again.rows] == ["unchanged" if ending == "done" else "held"]
+    assert [request.method for request in bench.paid_calls()] == ["POST", "PATCH"]
+
+
+def test_an_unclear_update_of_a_persona_that_is_gone_is_a_persons_case() -> None:
+    bench = Bench(policy=quick_policy(await_unknown=False))
+    bench.refresh([tier()])
+    persona = bench.created()[0]["id"]
+    bench.control(options={"faults": [{"operation": "updatePersona", "kind": "lost_request", "times": 1}]})
+    bench.refresh([tier(customers=900)], run_id="run-2")
+
+    async def delete_then_sweep(account: Account) -> Any:
+        await account.mavera.write_client(timeout_seconds=5).delete(f"personas/{persona}")
+        return await reconcile(account, run_id="r", actor="test", wait=True)
+
+    assert bench.run(delete_then_sweep).held == 1
+    assert [(row.key, row.code) for row in bench.run(_list)] == [("persona_update/tier:mid_market", "gone")]
+
+
+def test_an_adopted_object_shows_what_it_cost_or_its_worst_price() -> None:
+    for kind, surface, cost in (("createPersona", "personas", 300), ("createBrandVoice", None, 50)):
+        bench = Bench(options={"faults": [{"operation": kind, "kind": "lost_answer", "times": 1}]})
+        report = bench.refresh(_OPERATIONS[kind])
+        assert [row.ending for row in report.rows] == ["done"]
+        assert report.credits_counted == cost
+        if surface is not None:
+            assert report.tables[surface].column("credits").to_pylist() == [cost]
+
+
+def test_a_resend_needs_the_account_to_agree_that_nothing_was_charged() -> None:
+    for kind, ended in (("lost_request", "done"), ("lost_answer", "held")):
+        bench = Bench(
+            options={
+                "faults": [{"operation": "createPersona", "kind": kind, "times": 1}],
+                "list_lag_seconds": 500,
+            },
+            policy=quick_policy(auto_resend_after_settle=True),
+        )
+        report = bench.refresh([tier()])
+        assert [row.ending for row in report.rows] == [ended]
+        assert len(bench.created()) == 1
+
+
 def test_reconciliation_adopts_what_appeared_and_reports_orphans_and_drift() -> None:
     bench = Bench(
         options={
