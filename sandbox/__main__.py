@@ -21,15 +21,15 @@ from typing import Any
 import uvloop
 from pydantic import ValidationError
 
-from sandbox.billing_calendar import clock_of, iso
-from sandbox.dataset import has_stripe_files
-from sandbox.mavera_api import BASE_PATH
-from sandbox.mavera_api import create_app as create_mavera_app
-from sandbox.mavera_options import MaveraOptions
+from sandbox.accounts.dataset import has_stripe_files
+from sandbox.mavera.api import BASE_PATH
+from sandbox.mavera.api import create_app as create_mavera_app
+from sandbox.mavera.options import MaveraOptions
 from sandbox.serve import HOST, loopback_socket, serve
-from sandbox.stripe_faults import Faults
-from sandbox.stripe_host import StripeOptions, create_stripe_app
-from sandbox.stripe_limits import Limits
+from sandbox.simulation.billing_calendar import clock_of, iso
+from sandbox.stripe.faults import Faults
+from sandbox.stripe.host import StripeOptions, create_stripe_app
+from sandbox.stripe.limits import Limits
 
 __all__ = ["main"]
 

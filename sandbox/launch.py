@@ -114,7 +114,7 @@ class Sandbox:
             self._errors = None
 
     def control(self, **command: Any) -> dict[str, Any]:
-        """Switch faults and limits, change objects: see `sandbox.stripe_control.Command`."""
+        """Switch faults and limits, change objects: see `sandbox.stripe.control.Command`."""
         answer: dict[str, Any] = self._ask("control", command)
         return answer
 

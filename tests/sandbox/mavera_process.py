@@ -6,7 +6,7 @@ from pathlib import Path
 
 import uvicorn
 
-from sandbox.mavera_api import BASE_PATH, MaveraOptions, create_app
+from sandbox.mavera.api import BASE_PATH, MaveraOptions, create_app
 
 
 def main(state_dir: str) -> None:

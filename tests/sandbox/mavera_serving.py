@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import uvicorn
 
-from sandbox.mavera_api import BASE_PATH, MaveraOptions, create_app
+from sandbox.mavera.api import BASE_PATH, MaveraOptions, create_app
 
 NOW = datetime(2025, 11, 7, 8, 0, tzinfo=UTC).timestamp()
 BASE_PERSONA = "clx0base000000000000000001"

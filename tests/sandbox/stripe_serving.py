@@ -10,13 +10,13 @@ from typing import Any
 
 import httpx
 
-from sandbox.account import Account, StillAccount
-from sandbox.business import Business
-from sandbox.stripe_api import StripeApp
-from sandbox.stripe_control import Control
-from sandbox.stripe_faults import Faults
-from sandbox.stripe_limits import Limits
-from sandbox.world import World
+from sandbox.accounts.account import Account, StillAccount
+from sandbox.simulation.business import Business
+from sandbox.simulation.world import World
+from sandbox.stripe.api import StripeApp
+from sandbox.stripe.control import Control
+from sandbox.stripe.faults import Faults
+from sandbox.stripe.limits import Limits
 
 __all__ = ["END", "KEY", "NO_LIMITS", "Asked", "business", "serve", "still_world"]
 

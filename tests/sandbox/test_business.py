@@ -10,9 +10,9 @@ from typing import Any
 import orjson
 import pytest
 
-from sandbox.business import Business
-from sandbox.people import CANARY
-from sandbox.world import EVENT_DAYS
+from sandbox.simulation.business import Business
+from sandbox.simulation.people import CANARY
+from sandbox.simulation.world import EVENT_DAYS
 from tests.sandbox.stripe_serving import END, business
 
 Obj = dict[str, Any]

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.billing_calendar import clock_of
-from sandbox.country_codes import ALPHA2
-from sandbox.histories import account_of_histories
-from sandbox.history_prices import AssumedPrices
-from sandbox.history_rows import read_histories
+from sandbox.accounts.country_codes import ALPHA2
+from sandbox.accounts.histories import account_of_histories
+from sandbox.accounts.history_prices import AssumedPrices
+from sandbox.accounts.history_rows import read_histories
+from sandbox.simulation.billing_calendar import clock_of
 from tests.sandbox.stripe_serving import Asked, serve
 
 HEAD = "row,created,canceled_at,plan_id,interval,quantity,country_iso3\n"

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from sandbox.mavera_structured import instance
+from sandbox.mavera.structured import instance
 from tests.sandbox.mavera_serving import BASE_PERSONA, StandIn, brand_voice, generation, model_answer
 
 

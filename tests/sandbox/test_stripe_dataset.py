@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.dataset import has_stripe_files, read_dataset
+from sandbox.accounts.dataset import has_stripe_files, read_dataset
 from tests.sandbox.stripe_serving import END, Asked, serve
 
 NOW = int(END.timestamp())

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from sandbox.malformed import KINDS
-from sandbox.stripe_tables import RESOURCES
+from sandbox.stripe.malformed import KINDS
+from sandbox.stripe.tables import RESOURCES
 from tests.sandbox.stripe_serving import Asked, business, serve
 
 

@@ -7,7 +7,7 @@ import io
 from datetime import date
 from itertools import pairwise
 
-from sandbox.fx import eurofxref_csv
+from sandbox.stripe.fx import eurofxref_csv
 
 
 def rates(first: date, last: date, seed: int = 7) -> list[dict[str, str]]:

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from sandbox.stripe_limits import Limiter, Limits
+from sandbox.stripe.limits import Limiter, Limits
 from tests.sandbox.stripe_serving import business, serve
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from sandbox.stripe_tables import RESOURCES
-from sandbox.world import World
+from sandbox.simulation.world import World
+from sandbox.stripe.tables import RESOURCES
 from tests.sandbox.stripe_serving import END, Asked, business, serve, still_world
 
 NOW = int(END.timestamp())

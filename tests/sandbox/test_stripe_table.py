@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sandbox.stripe_tables import RESOURCES
-from sandbox.table import Table
+from sandbox.stripe.table import Table
+from sandbox.stripe.tables import RESOURCES
 
 MOMENTS = st.integers(0, 12)
 STEPS = st.lists(

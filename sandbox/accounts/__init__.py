@@ -1,0 +1,1 @@
+"""Other accounts to serve than the simulated one: a folder of objects, or real subscription histories."""
