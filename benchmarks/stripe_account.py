@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from sandbox import shapes, shapes_invoice, shapes_payment
+from sandbox.simulation import shapes, shapes_invoice, shapes_payment
 
 __all__ = ["END", "Expected", "write_account"]
 

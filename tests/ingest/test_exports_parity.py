@@ -13,9 +13,9 @@ from ingest.exports import ExportReport, Layout, deliveries_in, list_files, load
 from ingest.rows import Provenance, parse
 from ingest.tables import RAW_TABLES
 from resources.lake import Lake
-from sandbox.business import Business
-from sandbox.exports import write_dashboard_csv, write_pipeline_run
-from sandbox.store import Store
+from sandbox.exports.writers import write_dashboard_csv, write_pipeline_run
+from sandbox.simulation.business import Business
+from sandbox.stripe.store import Store
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 LAYOUT = Layout(livemode=False)

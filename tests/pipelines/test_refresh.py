@@ -1,4 +1,4 @@
-"""The whole job against the sandbox, as the command line runs it: what it makes, and that nothing is paid again."""
+"""The whole job against the sandbox, as the command line runs it: what it makes, and what is paid once."""
 
 from collections import Counter
 from collections.abc import Callable
