@@ -331,8 +331,11 @@ def _discount_ends(billing: str) -> Iterator[int]:
     items = subscription.get("items")
     listed = items.get("data") if isinstance(items, dict) else None
     for holder in (subscription, *(listed if isinstance(listed, list) else ())):
-        discounts = holder.get("discounts") if isinstance(holder, dict) else None
-        for discount in discounts if isinstance(discounts, list) else ():
+        if not isinstance(holder, dict):
+            continue
+        discounts = holder.get("discounts")
+        # Before 2025 a subscription had one discount, beside the list or instead of it.
+        for discount in (holder.get("discount"), *(discounts if isinstance(discounts, list) else ())):
             end = discount.get("end") if isinstance(discount, dict) else None
             if isinstance(end, int):
                 yield end

@@ -61,6 +61,7 @@ def _paid(days: float, **columns: Any) -> dict[str, Any]:
 _CARD = {"type": "card", "card_exp_year": 2026, "card_exp_month": 5}
 _SOON = {**MONTHLY, "current_period_end": AS_OF + 20 * DAY}  # 4 June
 _COUPON = {"discounts": [{"id": "di_1", "start": 1, "end": int((AS_OF + 12 * DAY).timestamp()), "coupon": "c"}]}
+_OLD_COUPON = {"discount": _COUPON["discounts"][0]}
 _REASONS = {
     "requested": ("cancellation_requested", "voluntary"),
     "by policy": ("canceled_by_retention_policy", "voluntary"),
@@ -363,6 +364,9 @@ CASES: dict[str, Case] = {
         0,
         ("coupon_ending",),
         ({**MONTHLY, "billing": json.dumps({"items": {"data": [_COUPON]}, "discounts": None})},),
+    ),
+    "the one discount of old API versions ends before the invoice": Case(
+        "healthy", "unknown", 0, ("coupon_ending",), ({**MONTHLY, "billing": json.dumps(_OLD_COUPON)},)
     ),
     "a broken billing text is no signal": Case(
         "healthy", "unknown", 0, NO_SIGNALS, ({**MONTHLY, "billing": '{"end": 1780000000'},)
