@@ -197,7 +197,7 @@ def churn_risk(lake: LakeResource, state: StateResource, choices: SegmentChoices
 @_segment("customer_markets", "stripe/customers", "stripe/charges", "stripe/payment_methods")
 def customer_markets(lake: LakeResource, state: StateResource, choices: SegmentChoices) -> dg.MaterializeResult:
     """The country of each customer, its evidence and its confidence."""
-    from segments.markets import customer_markets as places
+    from segments.evidence import customer_markets as places
 
     sources = Sources(lake.open(), state.open(), engine=choices.engine)
     table = places(sources("stripe/customers"), sources("stripe/charges"), sources("stripe/payment_methods"))

@@ -22,9 +22,10 @@ from benchmarks.business import AS_OF, RATES, Shape, business
 from benchmarks.segments_sql import QUERIES
 from segments.churn import churn_risk
 from segments.disputes import disputes_by_reason
+from segments.evidence import customer_markets
 from segments.growth import growth
 from segments.history import segment_history
-from segments.markets import customer_markets, markets
+from segments.markets import markets
 from segments.movements import mrr_movements
 from segments.mrr_months import customer_mrr_months
 from segments.tiers import mrr_tiers

@@ -8,70 +8,21 @@ Stripe's `cancellation_details`
 null is unknown, never voluntary, and one by dispute is neither.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
-from types import MappingProxyType
 from typing import Any, Final
 
 import narwhals as nw
 import pyarrow as pa
 
-from segments.frames import DAY, frames, to_table, whole
+from segments.explanations import explanation, fired
+from segments.frames import DAY, frames, to_table
+from segments.risk_catalogue import FEEDBACK, SIGNALS
 from segments.signals import customer_signals
 from segments.tables import SEGMENT_TABLES
 from segments.thresholds import ChurnThresholds, RiskPoints
 
-__all__ = ["SIGNALS", "Signal", "churn_risk"]
+__all__ = ["churn_risk"]
 
-
-@dataclass(frozen=True, slots=True)
-class Signal:
-    """A sign of risk: what it means, which way it points, and whether it alone puts a customer at risk."""
-
-    about: str
-    kind: str | None = None
-    decisive: bool = False
-    live: bool = True
-
-
-SIGNALS: Final = MappingProxyType(
-    {
-        "past_due": Signal("a running subscription is past due", "involuntary"),
-        "failed_payment": Signal("distinct invoices whose payment failed in 30 days", "involuntary"),
-        "dunning": Signal("an open invoice with failed attempts behind it", "involuntary"),
-        "no_retry_left": Signal("such an invoice without a further attempt", "involuntary", decisive=True),
-        "uncollectible": Signal("invoices given up in 90 days", "involuntary", decisive=True),
-        "unpaid": Signal("a subscription whose retries all failed", "involuntary", decisive=True, live=False),
-        "incomplete": Signal("a first payment that was never completed", "involuntary", decisive=True, live=False),
-        "card_expiring": Signal("the card expires before an invoice within 60 days", "involuntary", decisive=True),
-        "overdue_charge": Signal("no charge since well over one cycle of the plan", "involuntary"),
-        "open_invoices": Signal("sent invoices past their due date", "involuntary"),
-        "open_dispute": Signal("a dispute that is not decided", "voluntary", decisive=True, live=False),
-        "downgrade": Signal("list MRR fell within a month", "voluntary"),
-        "contraction": Signal("MRR fell by over a tenth in three months", "voluntary"),
-        "coupon_ending": Signal("a discount ends by an invoice within 60 days", "voluntary"),
-        "paused": Signal("payment collection is paused", "voluntary"),
-        "renewal_due": Signal("a plan longer than a quarter renews within 30 days"),
-        "new_customer": Signal("a customer for under 90 days"),
-        "expansion": Signal("MRR rose by over a tenth in three months"),
-        "scheduled_cancel": Signal("a cancellation is scheduled"),
-        "payment_disputed": Signal("ended because of a dispute", live=False),
-        "never_started": Signal("no first payment ever succeeded", live=False),
-    }
-)
-"""Every signal by its code; feedback given with a cancellation is added under Stripe's own word for it."""
-
-FEEDBACK: Final = (
-    "customer_service",
-    "low_quality",
-    "missing_features",
-    "other",
-    "switched_service",
-    "too_complex",
-    "too_expensive",
-    "unused",
-)
-"""Stripe's words for why a customer cancelled."""
 
 _QUARTER_DAYS: Final = 85
 
@@ -125,8 +76,8 @@ def churn_risk(
         .when(column("state") == "canceled")
         .then(nw.coalesce(column("ended_at"), nw.lit(now)))
         .otherwise(nw.lit(now)),
-        signals=_codes(),
-        explanation=_explanation(now),
+        signals=fired(),
+        explanation=explanation(now),
         mrr_at_risk_minor=_at_risk(),
         reporting_currency=nw.lit(reporting_currency),
         as_of=nw.lit(now),
@@ -275,95 +226,6 @@ def _kind() -> nw.Expr:
         .then(voluntary)
         .otherwise(unknown)
     )
-
-
-def _codes() -> nw.Expr:
-    """Signals that fired, joined by '; '."""
-    said = nw.when(nw.col("feedback") != "").then(nw.col("feedback"))
-    return nw.concat_str(
-        *(nw.when(nw.col(f"is_{code}")).then(nw.lit(code)) for code in SIGNALS),
-        said,
-        separator="; ",
-        ignore_nulls=True,
-    )
-
-
-def _explanation(now: int) -> nw.Expr:
-    """One sentence: the state, what speaks for it, the score."""
-    column = nw.col
-
-    def days(since: nw.Expr) -> nw.Expr:
-        return whole(since + 1, DAY).cast(nw.String)
-
-    def text(*parts: Any) -> nw.Expr:
-        return nw.concat_str(*(nw.lit(part) if isinstance(part, str) else part for part in parts))
-
-    def number(name: str) -> nw.Expr:
-        return column(name).cast(nw.String)
-
-    until_invoice = days(column("next_invoice") - now)
-    said: dict[str, nw.Expr] = {
-        "past_due": nw.when(~column("oldest_open").is_null())
-        .then(text("past due for ", days(now - column("oldest_open")), " days"))
-        .otherwise(nw.lit("past due")),
-        "failed_payment": text(
-            "failed invoices in 30 days: ",
-            number("failed_recent"),
-            " (hard declines: ",
-            number("hard_recent"),
-            ")",
-        ),
-        "dunning": text("an open invoice, attempts so far: ", number("attempts")),
-        "no_retry_left": nw.lit("no further attempt scheduled"),
-        "uncollectible": text("invoices given up in 90 days: ", number("uncollectible")),
-        "unpaid": nw.lit("retries ended unpaid"),
-        "incomplete": nw.lit("first payment not completed"),
-        "card_expiring": nw.when(column("next_invoice") > now)
-        .then(text("the card expires before the invoice in ", until_invoice, " days"))
-        .otherwise(nw.lit("the card expires before the next invoice")),
-        "overdue_charge": text(
-            "last charge ",
-            days(now - column("last_paid")),
-            " days ago on a cycle of ",
-            number("cycle_days"),
-            " days",
-        ),
-        "open_invoices": text("sent invoices past their due date: ", number("overdue_invoices")),
-        "open_dispute": text("open disputes: ", number("open_disputes")),
-        "downgrade": nw.lit("list MRR fell within a month"),
-        "contraction": nw.lit("MRR fell by over a tenth in three months"),
-        "coupon_ending": nw.lit("a discount ends by the next invoice"),
-        "paused": nw.lit("collection is paused"),
-        "renewal_due": text("renews in ", days(column("next_renewal") - now), " days"),
-        "new_customer": text("customer for ", days(now - column("first_start")), " days"),
-        "expansion": nw.lit("MRR rose by over a tenth in three months"),
-        "scheduled_cancel": nw.lit("a cancellation is scheduled"),
-        "payment_disputed": nw.lit("ended by a dispute"),
-        "never_started": nw.lit("never paid"),
-    }
-    reasons = nw.concat_str(
-        *(nw.when(column(f"is_{code}")).then(said[code]) for code in SIGNALS),
-        nw.when(column("feedback") != "").then(
-            text("customer's reason: ", column("feedback").str.replace_all("_", " ", literal=True))
-        ),
-        separator=", ",
-        ignore_nulls=True,
-    )
-    titles = {
-        "healthy": "Healthy",
-        "at_risk": "At risk",
-        "past_due": "Past due",
-        "scheduled_cancel": "Leaving",
-        "canceled": "Cancelled",
-    }
-    state = column("state").replace_strict(
-        list(titles), list(titles.values()), default=column("state"), return_dtype=nw.String
-    )
-    nothing = nw.when(column("live") > 0).then(nw.lit("no signal")).otherwise(nw.lit("no reason is recorded"))
-    reasons = nw.when(reasons == "").then(nothing).otherwise(reasons)
-    kind = nw.when(column("kind") != "unknown").then(text(" (", column("kind"), ")")).otherwise(nw.lit(""))
-    score = nw.when(column("live") > 0).then(text("; score ", number("score"))).otherwise(nw.lit(""))
-    return text(state, kind, ": ", reasons, score, ".")
 
 
 def _at_risk() -> nw.Expr:

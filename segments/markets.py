@@ -1,9 +1,8 @@
-"""Where customers are, and what each market pays, how and how well.
+"""What each market pays, how and how well: by country and currency.
 
-Here: the country of a customer by precedence of evidence, how sure it is, and the markets by country and currency.
-Not here: tax (this is a market of language and price, so a billing address goes before a parcel's destination).
-A currency never stands for a country. Precedence and sources: https://docs.stripe.com/tax/customer-locations, bent
-to markets; two independent pieces of evidence are what EU VAT asks for (Regulation 282/2011, art. 24f).
+Here: payments, success, disputes, methods and cards of a market. Not here: which country a customer belongs to
+(`segments.evidence`) and which markets may be described (`segments.release`). A payment is all charges of one
+invoice, so retries count once; the dispute rate is by charge date, while activity is in `segments.disputes`.
 """
 
 import json
@@ -15,150 +14,14 @@ import narwhals as nw
 import pyarrow as pa
 
 from segments.disputed import NOT_DISPUTES
-from segments.frames import beside, frames, rows, settled, to_table
+from segments.evidence import cleaned
+from segments.frames import frames, rows, settled, to_table
 from segments.rates import Rates, converted
-from segments.regions import ALIASES, UNKNOWN, regions
+from segments.regions import UNKNOWN, regions
 from segments.tables import SEGMENT_TABLES
 from segments.thresholds import MarketThresholds
 
-__all__ = ["EVIDENCE", "NO_CURRENCY", "customer_markets", "markets"]
-
-NO_CURRENCY: Final = "none"
-"""Currency of customers who never paid and have none set."""
-
-EVIDENCE: Final = (
-    ("tax_location", "address"),
-    ("billing_address", "address"),
-    ("charge_billing", "payment"),
-    ("method_billing", "payment"),
-    ("shipping", "shipping"),
-    ("tax_id", "tax_id"),
-    ("card", "card"),
-    ("tax_ip", "ip"),
-)
-"""Evidence in order of precedence, and the source that it goes back to; agreement counts sources, not evidence.
-
-Stripe Tax says what its location rests on, so it counts with that source.
-"""
-
-_TAX_SOURCES: Final = {
-    "billing_address": "address",
-    "shipping_destination": "shipping",
-    "payment_method": "payment",
-}
-_WEAK: Final = ("card", "tax_ip")
-
-
-def customer_markets(customers: Any, charges: Any, payment_methods: Any) -> pa.Table:
-    """The table `customer_markets`. Lazy on every engine.
-
-    Confidence: `high` when two independent sources name the country, `low` when a card's issuer or an IP address
-    alone does, `medium` otherwise, `none` when nothing does. Codes that are no country count as no evidence.
-    """
-    sources = frames(customers=customers, charges=charges, payment_methods=payment_methods)
-    evidence = _evidence(sources)
-    column = nw.col
-    country = nw.coalesce(*(column(name) for name, _ in EVIDENCE))
-    found = evidence.with_columns(country=country).with_columns(
-        source=nw.coalesce(*(nw.when(~column(name).is_null()).then(nw.lit(name)) for name, _ in EVIDENCE)),
-        agreement=_agreement(),
-    )
-    table = pa.table({"country": list(regions()), "region": list(regions().values())})
-    weak = column("source").is_in(list(_WEAK))
-    placed = found.join(beside(found, table), on="country", how="left").select(
-        "customer",
-        "agreement",
-        country=column("country").fill_null(UNKNOWN),
-        region=column("region").fill_null(UNKNOWN),
-        currency=column("currency").fill_null(NO_CURRENCY),
-        source=column("source").fill_null("none"),
-        confidence=nw.when(column("country").is_null())
-        .then(nw.lit("none"))
-        .when(column("agreement") >= 2)
-        .then(nw.lit("high"))
-        .when(weak)
-        .then(nw.lit("low"))
-        .otherwise(nw.lit("medium")),
-    )
-    return to_table(placed, SEGMENT_TABLES["customer_markets"])
-
-
-def _evidence(sources: dict[str, nw.LazyFrame[Any]]) -> nw.LazyFrame[Any]:
-    """One column of valid country codes for each kind of evidence."""
-    column = nw.col
-    charges = sources["charges"].filter(~column("customer").is_null(), ~column("created").is_null())
-    told = ("billing_country", "card_country", "currency")
-    # First to the few different answers a customer's charges give, then to the latest of them.
-    answers = settled(
-        charges.with_columns(paid=column("paid").fill_null(False))
-        .group_by("customer", "paid", *told)
-        .agg(column("created").max())
-    )
-    billing, card = (_last(answers.filter(column("paid")), name) for name in told[:2])
-    currency = _last(answers, "currency").rename({"currency": "charge_currency"})
-    methods = sources["payment_methods"].select("id", method_billing="billing_country", method_card="card_country")
-    people = sources["customers"].filter(~column("id").is_null())
-    joined = (
-        people.join(methods, left_on="default_payment_method", right_on="id", how="left")
-        .join(billing, left_on="id", right_on="customer", how="left")
-        .join(card, left_on="id", right_on="customer", how="left")
-        .join(currency, left_on="id", right_on="customer", how="left")
-    )
-    by_ip = column("tax_country_source") == "ip_address"
-    told_by = joined.select(
-        nw.coalesce(column("currency"), column("charge_currency")).alias("currency"),
-        column("id").alias("customer"),
-        column("tax_country_source").alias("tax_source"),
-        nw.when(~by_ip.fill_null(False)).then(column("tax_country")).alias("tax_location"),
-        column("country").alias("billing_address"),
-        column("billing_country").alias("charge_billing"),
-        "method_billing",
-        column("shipping_country").alias("shipping"),
-        column("tax_id_country").alias("tax_id"),
-        nw.coalesce(column("card_country"), column("method_card")).alias("card"),
-        nw.when(by_ip).then(column("tax_country")).alias("tax_ip"),
-    )
-    return _cleaned(told_by, *(name for name, _ in EVIDENCE))
-
-
-def _last(charges: nw.LazyFrame[Any], name: str) -> nw.LazyFrame[Any]:
-    """The value of each customer's latest charge that has one; of several at the same second, the last by name."""
-    known = charges.filter(~nw.col(name).is_null())
-    return known.group_by("customer").agg(nw.col(name).last(order_by=["created", name]))
-
-
-def _cleaned(frame: nw.LazyFrame[Any], *names: str) -> nw.LazyFrame[Any]:
-    """Columns of country codes in their usual spelling, null where there is no such country.
-
-    A join with the few codes, as engines search a list of literals from its start for every row.
-    """
-    known = {code: code for code in regions()} | ALIASES
-    codes = beside(frame, pa.table({"_written": list(known), "_country": list(known.values())}))
-    for name in names:
-        frame = (
-            frame.with_columns(_code=nw.col(name).str.strip_chars().str.to_uppercase())
-            .join(codes, left_on="_code", right_on="_written", how="left")
-            .drop(name, "_code")
-            .rename({"_country": name})
-        )
-    return frame
-
-
-def _agreement() -> nw.Expr:
-    """How many independent sources name the country that won."""
-    column = nw.col
-    names: dict[str, list[nw.Expr]] = defaultdict(list)
-    for name, source in EVIDENCE:
-        if name != "tax_location":
-            names[source].append((column(name) == column("country")).fill_null(False))
-    tax = (column("tax_location") == column("country")).fill_null(False)
-    stated = column("tax_source").fill_null("")
-    for tax_source, source in _TAX_SOURCES.items():
-        names[source].append(tax & (stated == tax_source))
-    names["tax"] = [tax & ~stated.is_in(list(_TAX_SOURCES))]
-    return nw.sum_horizontal(
-        *(nw.any_horizontal(*tests, ignore_nulls=True).cast(nw.Int64) for tests in names.values())
-    )
+__all__ = ["markets"]
 
 
 def markets(
@@ -245,7 +108,7 @@ def markets(
 def _placed(charges: nw.LazyFrame[Any], people: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
     """Charges with their country."""
     column = nw.col
-    joined = _cleaned(
+    joined = cleaned(
         charges.join(people.select("customer", customer_country="country"), on="customer", how="left"),
         "billing_country",
         "card_country",

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from segments.churn import FEEDBACK, SIGNALS, churn_risk
+from segments.churn import churn_risk
 from segments.inputs import COLUMNS
+from segments.risk_catalogue import FEEDBACK, SIGNALS
 from segments.signals import COUNTS
 from tests.segments.raw import AS_OF, ENGINES, at, by_key, on, raw, segment
 

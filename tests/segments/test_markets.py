@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from segments.markets import customer_markets, markets
+from segments.evidence import customer_markets
+from segments.markets import markets
 from segments.regions import region_of, regions
 from tests.segments.raw import AS_OF, ENGINES, at, by_key, on, raw, segment
 
