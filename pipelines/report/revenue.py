@@ -1,8 +1,8 @@
 """What the report says about revenue: tiers, movements, risk, markets, growth and disputes, read from the lake.
 
 Here: the questions to the segment tables and the shape of their answers. Not here: any rule (`segments`), and
-how a number is shown (`pipelines.report.shown`). Customers are counted, never named; amounts are minor units of the
-reporting currency.
+how a number is shown (`pipelines.report.shown`). Customers are counted, never named; amounts are minor units of
+the reporting currency.
 """
 
 from collections.abc import Sequence

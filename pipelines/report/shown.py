@@ -5,6 +5,7 @@ than k customers is shown without its exact size and with rounded money; of fewe
 other out, no money is shown.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from types import MappingProxyType
@@ -67,7 +68,8 @@ class Shown:
             return self.money(minor)
         if customers < _LEAST_WITH_MONEY:
             return "not shown"
-        return f"about {self.money(rounded_amount(minor, self.rules)).removesuffix('.00')}"
+        number, _, currency = self.money(rounded_amount(minor, self.rules)).rpartition(" ")
+        return f"about {re.sub(r'[.]0+$', '', number)} {currency}"
 
     def drawn(self, minor: int | None, customers: int) -> int:
         """What a picture may draw of it."""
