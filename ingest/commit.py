@@ -19,8 +19,10 @@ from ingest.streams import STREAMS, Stream
 from ingest.tables import QUARANTINE, RAW_TABLES
 from resources.lake import Lake, LakeConflictError, TableMissingError
 
-__all__ = ["Committer", "TableWrite", "lake_table"]
+__all__ = ["COMMITTED_FIRST", "Committer", "TableWrite", "lake_table"]
 
+# Tables that others take their links from; they are committed before the rest.
+COMMITTED_FIRST = ("invoice_payments", "charges")
 _BYTES_AT_ONCE = 8 * 2**20
 _NO_IDS = pa.array([], pa.string())
 Mask = npt.NDArray[np.bool_]

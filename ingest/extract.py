@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ingest.backfill import Backfill
 from ingest.changes import ChangeReader
-from ingest.commit import Committer
+from ingest.commit import COMMITTED_FIRST, Committer
 from ingest.named import NamedObjects
 from ingest.progress import ProgressBoard
 from ingest.report import ExtractionFailed, ExtractReport, Progress
@@ -35,8 +35,6 @@ from resources.stripe_clock import MICROS
 __all__ = ["extract"]
 
 _OLDEST_CURSOR_SECONDS = 28 * 86_400
-# Linked tables are committed after those that hold the links.
-_COMMIT_ORDER = ("invoice_payments", "charges")
 
 _Refused = (StripeError, StagingError, LakeError)
 
@@ -146,6 +144,8 @@ class _Extraction:
             # Whatever ended it, the next run goes on from the journal.
             self._state.end_run(run.run_id, "failed")
             raise
+        finally:
+            self._state.note_read(self._tally.account, self._api.clock.latest)
         return resumed
 
     def _fresh_plan(
@@ -222,7 +222,7 @@ class _Extraction:
             self._tally.changes[name] = self._tally.changes.get(name, 0) + count
         parts = [*changes.parts.values(), *await named.look_up(changes.loaded, among=changes.parts)]
         await self._commit(committer, parts)
-        linking = [part for part in parts if part.tables[0] in _COMMIT_ORDER and part.bytes]
+        linking = [part for part in parts if part.tables[0] in COMMITTED_FIRST and part.bytes]
         if linking:
             self._tally.note([], await asyncio.to_thread(committer.relink, linking))
         await self._commit(committer, [scan.part])
@@ -248,6 +248,6 @@ class _Extraction:
                 writes = await asyncio.to_thread(committer.commit, part, STREAMS[table], relevant_links=True)
                 self._tally.note([part], writes)
 
-        for table in _COMMIT_ORDER:
+        for table in COMMITTED_FIRST:
             await write(table)
         await asyncio.gather(*map(write, list(by_table)))

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ingest.changes import ChangeReader
-from ingest.commit import Committer, TableWrite
+from ingest.commit import COMMITTED_FIRST, Committer, TableWrite
 from ingest.named import NamedObjects
 from ingest.session import heartbeat, identify
 from ingest.staging import Part, Staging
@@ -25,8 +25,6 @@ from resources.state.extraction import ExtractionState
 from resources.stripe_api import StripeApi
 
 __all__ = ["Repair", "read_objects_again", "repairing"]
-
-_COMMIT_ORDER = ("invoice_payments", "charges")
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class Repair:
     async def commit(self, parts: Sequence[Part]) -> list[TableWrite]:
         """Merge staged rows, those that links are made of first, and what they name for the first time."""
         by_table = {table: [part for part in parts if part.tables[0] == table] for table in STREAMS}
-        order = sorted(by_table, key=lambda table: table not in _COMMIT_ORDER)
+        order = dict.fromkeys((*COMMITTED_FIRST, *by_table))
         writes: list[TableWrite] = []
         for table in order:
             for part in by_table[table]:
@@ -57,7 +55,7 @@ class Repair:
             writes += await asyncio.to_thread(
                 self.committer.commit, part, STREAMS[part.tables[0]], relevant_links=True
             )
-        linking = [part for part in parts if part.tables[0] in _COMMIT_ORDER and part.bytes]
+        linking = [part for part in parts if part.tables[0] in COMMITTED_FIRST and part.bytes]
         if linking:
             writes += await asyncio.to_thread(self.committer.relink, linking)
         return writes + await asyncio.to_thread(self.committer.set_aside, parts)
@@ -91,6 +89,7 @@ async def repairing(
             )
         status = "complete"
     finally:
+        state.note_read(account, api.clock.latest)
         state.end_run(run_id, status)
         parts.clear()
 

@@ -318,6 +318,15 @@ class ExtractionState:
                 )
             )
 
+    def note_read(self, account: str, newest_read: int) -> None:
+        """Keep the newest time of a read beside the extraction: what is read later is newer than it."""
+        with self._state.begin() as connection:
+            connection.execute(
+                cursors.update()
+                .where(cursors.c.account == account, cursors.c.newest_read < newest_read)
+                .values(newest_read=newest_read)
+            )
+
     def swept(self, account: str) -> None:
         """Record that the account's tables have been compared with its lists."""
         with self._state.begin() as connection:

@@ -68,6 +68,11 @@ def _normal(value: Any) -> Any:
     return {name: _normal(entry) for name, entry in value.items() if name not in moved}
 
 
+def _mixes_intervals(subscription: dict[str, Any]) -> bool:
+    recurring = [item["price"]["recurring"] for item in subscription["items"]["data"]]
+    return len({(each["interval"], each["interval_count"]) for each in recurring}) > 1
+
+
 @pytest.mark.parametrize("version", _VERSIONS[:-1])
 @pytest.mark.parametrize("table", sorted(PARSERS))
 def test_every_version_gives_the_same_rows(table: str, version: str, sandbox: Sandbox) -> None:
@@ -75,6 +80,8 @@ def test_every_version_gives_the_same_rows(table: str, version: str, sandbox: Sa
     then = _list(sandbox, table, version)
     assert len(then) == len(now) > 0
     for source in then:
+        if table == "subscriptions" and _mixes_intervals(source):
+            continue  # before basil a subscription had one period, so items with two cannot be told
         old = _flat(parse(table, source, _HERE), table)
         new = _flat(parse(table, now[source["id"]], _HERE), table)
         assert old == new
