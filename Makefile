@@ -8,7 +8,7 @@ STAMP := .venv/.installed
 export UV_PROJECT_ENVIRONMENT := .venv
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: run ui test check bench soak clean help
+.PHONY: run ui test check bench soak docs clean help
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -43,6 +43,9 @@ bench: $(STAMP) ## speed, on a simulated account of 10,000 customers
 
 soak: $(STAMP) ## the long proofs
 	@$(BIN)/pytest -n 2 -m soak tests
+
+docs: $(STAMP) ## write settings, commands, permissions and tables into the documentation
+	@$(BIN)/python -m pipelines.reference README.md docs/*.md
 
 clean: ## remove the environment and all local data
 	rm -rf .venv .uv .data .dagster

@@ -6,6 +6,8 @@ Here: one function a command. Not here: arguments (`pipelines.cli`), printing (`
 import asyncio
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
@@ -30,9 +32,11 @@ __all__ = [
     "derive_segments",
     "extract_tables",
     "list_held",
+    "list_settings",
     "make_plan",
     "reconcile_account",
     "refresh",
+    "write_report",
 ]
 
 Decision = Literal["adopt", "release", "resend"]
@@ -133,6 +137,43 @@ def reconcile_account(settings: Settings, err: Console) -> Answer:
     )
 
 
+def write_report(settings: Settings, *, out: Path | None, now: datetime) -> Answer:
+    """The report as a file, whole or not at all. Raises: NothingToReportError."""
+    from pipelines.report import gather, page
+
+    facts = gather(
+        Lake(settings.lake),
+        reporting_currency=settings.reporting_currency,
+        month_cap=settings.mavera_credit_budget,
+        mode=settings.mode.value,
+        pretend_credits=settings.mavera_is_stand_in,
+        now=now,
+    )
+    target = (out or settings.home / "report.html").absolute()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        draft.write_text(page(facts), encoding="utf-8")
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+    absent = sorted({name for names in facts.missing.values() for name in names})
+
+    def report_lines(console: Console) -> None:
+        console.print(f"Report: {target}", markup=False, highlight=False, soft_wrap=True)
+        for name in absent:
+            console.print(f"Not made yet: {name}", markup=False, highlight=False, soft_wrap=True)
+
+    payload = {
+        "report": str(target),
+        "missing_tables": absent,
+        "reporting_currency": facts.reporting_currency,
+        "headline": None if facts.headline is None else facts.headline.model_dump(mode="json"),
+        "spend": None if facts.spend is None else facts.spend.model_dump(mode="json"),
+    }
+    return Answer(payload=payload, page=report_lines)
+
+
 def list_held(settings: Settings) -> Answer:
     """What waits for a person."""
     from activation.held import held
@@ -176,6 +217,24 @@ def decide_held(
         payload={"key": key, "decision": decision, "by": by, "result": line},
         page=lambda console: console.print(line, highlight=False, soft_wrap=True),
     )
+
+
+def list_settings(*, markdown: bool) -> Answer:
+    """The settings there are."""
+    from pipelines.reference import known_settings, settings_table
+
+    found = known_settings()
+
+    def page(console: Console) -> None:
+        if markdown:
+            console.print(settings_table(), markup=False, highlight=False, soft_wrap=True)
+            return
+        table = _table("Settings", "variable", "default", "meaning")
+        for one in found:
+            table.add_row(one.name, one.default, one.about)
+        console.print(table)
+
+    return Answer(payload={"settings": [one.model_dump() for one in found]}, page=page)
 
 
 def _with_account(settings: Settings, ask: Callable[["Account"], Any]) -> Any:
@@ -250,6 +309,7 @@ def _summary(settings: Settings, outcome: RunOutcome) -> Answer:
 
     def page(console: Console) -> None:
         render(summary, console)
+        console.print("A page with pictures: stripe-mavera report", highlight=False, soft_wrap=True)
         for line in outcome.warnings:
             console.print(f"warning: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
