@@ -9,6 +9,7 @@ import getpass
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -156,6 +157,19 @@ def reconcile(as_json: Json = False) -> None:
     give(answer, as_json=as_json)
 
 
+@app.command()
+def report(
+    out: Annotated[
+        Path | None, typer.Option(help="File to write. Default: report.html beside the tables' folder.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write what the tables say as one HTML page. Reads the tables and nothing else."""
+    from pipelines.tasks import write_report
+
+    give(write_report(Settings(), out=out, now=datetime.now(UTC)), as_json=as_json)
+
+
 @held_app.callback()
 def held(context: typer.Context, as_json: Json = False) -> None:
     """List what waits for a person: key, credits, age, reason, what was looked for."""
@@ -196,6 +210,19 @@ def _decide(key: str, decision: Literal["adopt", "release", "resend"], *, remote
 
 
 @app.command()
+def predict(
+    histories: Annotated[Path, typer.Option(help="CSV (also .gz) of subscription histories.")],
+    snapshot: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Day from whose end to look ahead.")],
+    out: Annotated[Path, typer.Option(help="CSV to write: row, p_30d.")],
+    as_json: Json = False,
+) -> None:
+    """The chance of churn within 30 days of every subscription live at a day, from what was known by then."""
+    from pipelines.prediction import predict_histories
+
+    give(predict_histories(histories, snapshot=snapshot.date(), out=out), as_json=as_json)
+
+
+@app.command()
 def sandbox(
     stripe_port: Annotated[int, typer.Option(help="Port of the pretend Stripe.")] = SANDBOX_STRIPE_PORT,
     mavera_port: Annotated[int, typer.Option(help="Port of the pretend Mavera.")] = SANDBOX_MAVERA_PORT,
@@ -224,6 +251,17 @@ def ui(port: Annotated[int, typer.Option(help="Port of the Dagster UI on this ma
 
     with _session() as ready:
         sys.exit(serve_ui(ready, port=port, note=_note))
+
+
+@app.command("settings")
+def show_settings(
+    markdown: Annotated[bool, typer.Option("--markdown", help="As the table of the documentation.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Every setting: its variable, default and meaning. Values are not shown."""
+    from pipelines.tasks import list_settings
+
+    give(list_settings(markdown=markdown), as_json=as_json)
 
 
 if __name__ == "__main__":
