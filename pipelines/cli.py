@@ -9,7 +9,7 @@ import getpass
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -39,12 +39,14 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, e
 
 def main() -> None:
     """Entry point: an error that a person can mend becomes one line on stderr and exit code 1."""
+    from sqlalchemy.exc import SQLAlchemyError
+
     from resources.redaction import install_redaction, redact
 
     install_redaction()
     try:
         app()
-    except (ValidationError, OSError, RuntimeError, ValueError) as error:
+    except (ValidationError, OSError, RuntimeError, ValueError, SQLAlchemyError) as error:
         _err.print(
             f"error: {redact(_one_line(error))}", style="red", markup=False, highlight=False, soft_wrap=True
         )
@@ -56,6 +58,9 @@ def _one_line(error: BaseException) -> str:
         first = error.errors(include_input=False)[0]
         name = ".".join(str(part) for part in first["loc"]).upper()
         return f"{name}: {first['msg']}" if name else str(first["msg"])
+    if (cause := getattr(error, "orig", None)) is not None:
+        # A database error carries its whole statement; the cause is what a person can mend.
+        return f"a database cannot be used: {cause} (is its disk full, or its server away?)"
     return " ".join(str(error).split()) or type(error).__name__
 
 
