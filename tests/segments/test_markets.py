@@ -3,6 +3,7 @@
 import json
 from datetime import date
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
 import pyarrow as pa
@@ -13,119 +14,98 @@ from segments.markets import markets
 from segments.regions import region_of, regions
 from tests.segments.raw import AS_OF, ENGINES, at, by_key, on, raw, segment
 
+CASES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str, str, str]] = {
+    "nothing is known": ({}, {}, {}, "unknown", "none", "none"),
+    "the tax location goes first": (
+        {"tax_country": "FR", "tax_country_source": "billing_address", "country": "DE"},
+        {},
+        {},
+        "FR",
+        "tax_location",
+        "medium",
+    ),
+    "a tax location by IP goes last": (
+        {"tax_country": "FR", "tax_country_source": "ip_address", "country": "DE"},
+        {},
+        {},
+        "DE",
+        "billing_address",
+        "medium",
+    ),
+    "IP alone": ({"tax_country": "FR", "tax_country_source": "ip_address"}, {}, {}, "FR", "tax_ip", "low"),
+    "the same address twice is one source": (
+        {"tax_country": "DE", "tax_country_source": "billing_address", "country": "DE"},
+        {},
+        {},
+        "DE",
+        "tax_location",
+        "medium",
+    ),
+    "two sources agree": ({"country": "DE"}, {"card_country": "DE"}, {}, "DE", "billing_address", "high"),
+    "they disagree": ({"country": "DE"}, {"card_country": "US"}, {}, "DE", "billing_address", "medium"),
+    "a parcel's destination is not the market": (
+        {"shipping_country": "AT"},
+        {"billing_country": "DE"},
+        {},
+        "DE",
+        "charge_billing",
+        "medium",
+    ),
+    "a card's issuer alone is weak": ({}, {"card_country": "US"}, {}, "US", "card", "low"),
+    "the default method's billing details": (
+        {},
+        {},
+        {"billing_country": "ES", "card_country": "ES"},
+        "ES",
+        "method_billing",
+        "high",
+    ),
+    "EL is Greece": ({"tax_id_country": "EL"}, {}, {}, "GR", "tax_id", "medium"),
+    "XI is Northern Ireland": ({"tax_id_country": "XI"}, {}, {}, "GB", "tax_id", "medium"),
+    "spelling is repaired": ({"country": " uk "}, {}, {}, "GB", "billing_address", "medium"),
+    "no code": ({"country": "Germany", "shipping_country": "DE"}, {}, {}, "DE", "shipping", "medium"),
+    "a currency is no country": ({"currency": "eur"}, {}, {}, "unknown", "none", "none"),
+}
+"""The customer, its charge, its payment method; the country, its source and its confidence."""
 
-def _place(
-    engine: str,
-    customer: dict[str, Any],
-    *,
-    charges: tuple[dict[str, Any], ...] = (),
-    methods: tuple[dict[str, Any], ...] = (),
-) -> dict[str, Any]:
+
+@cache
+def _placed(engine: str) -> dict[str, dict[str, Any]]:
+    """All cases at once, each as a customer."""
+    rows = CASES.items()
     sources = on(
         engine,
-        customers=raw("customers", {"id": "cus_1", **customer}),
-        charges=raw("charges", *({"customer": "cus_1", "paid": True, **charge} for charge in charges)),
-        methods=raw("payment_methods", *({"id": "pm_1", **method} for method in methods)),
+        customers=raw(
+            "customers", *({"id": name, "default_payment_method": f"pm_{name}", **case[0]} for name, case in rows)
+        ),
+        charges=raw("charges", *({"customer": name, "paid": True, **case[1]} for name, case in rows if case[1])),
+        methods=raw("payment_methods", *({"id": f"pm_{name}", **case[2]} for name, case in rows if case[2])),
     )
-    (row,) = customer_markets(sources["customers"], sources["charges"], sources["methods"]).to_pylist()
-    return row
+    return by_key(customer_markets(sources["customers"], sources["charges"], sources["methods"]), "customer")
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize(
-    ("customer", "charge", "method", "country", "source", "confidence"),
-    [
-        pytest.param({}, {}, {}, "unknown", "none", "none", id="nothing is known"),
-        pytest.param(
-            {"tax_country": "FR", "tax_country_source": "billing_address", "country": "DE"},
-            {},
-            {},
-            "FR",
-            "tax_location",
-            "medium",
-            id="the tax location goes first",
-        ),
-        pytest.param(
-            {"tax_country": "FR", "tax_country_source": "ip_address", "country": "DE"},
-            {},
-            {},
-            "DE",
-            "billing_address",
-            "medium",
-            id="a tax location by IP goes last",
-        ),
-        pytest.param(
-            {"tax_country": "FR", "tax_country_source": "ip_address"}, {}, {}, "FR", "tax_ip", "low", id="IP alone"
-        ),
-        pytest.param(
-            {"tax_country": "DE", "tax_country_source": "billing_address", "country": "DE"},
-            {},
-            {},
-            "DE",
-            "tax_location",
-            "medium",
-            id="the same address twice is one source",
-        ),
-        pytest.param(
-            {"country": "DE"}, {"card_country": "DE"}, {}, "DE", "billing_address", "high", id="two sources agree"
-        ),
-        pytest.param(
-            {"country": "DE"}, {"card_country": "US"}, {}, "DE", "billing_address", "medium", id="they disagree"
-        ),
-        pytest.param(
-            {"shipping_country": "AT"},
-            {"billing_country": "DE"},
-            {},
-            "DE",
-            "charge_billing",
-            "medium",
-            id="a parcel's destination is not the market",
-        ),
-        pytest.param({}, {"card_country": "US"}, {}, "US", "card", "low", id="a card's issuer alone is weak"),
-        pytest.param(
-            {"default_payment_method": "pm_1"},
-            {},
-            {"billing_country": "ES", "card_country": "ES"},
-            "ES",
-            "method_billing",
-            "high",
-            id="the default method's billing details",
-        ),
-        pytest.param({"tax_id_country": "EL"}, {}, {}, "GR", "tax_id", "medium", id="EL is Greece"),
-        pytest.param({"tax_id_country": "XI"}, {}, {}, "GB", "tax_id", "medium", id="XI is Northern Ireland"),
-        pytest.param({"country": " uk "}, {}, {}, "GB", "billing_address", "medium", id="spelling is repaired"),
-        pytest.param(
-            {"country": "Germany", "shipping_country": "DE"}, {}, {}, "DE", "shipping", "medium", id="no code"
-        ),
-        pytest.param({"currency": "eur"}, {}, {}, "unknown", "none", "none", id="a currency is no country"),
-    ],
-)
-def test_the_country_of_a_customer(
-    engine: str,
-    customer: dict[str, Any],
-    charge: dict[str, Any],
-    method: dict[str, Any],
-    country: str,
-    source: str,
-    confidence: str,
-) -> None:
-    row = _place(engine, customer, charges=(charge,) if charge else (), methods=(method,) if method else ())
+@pytest.mark.parametrize("name", CASES)
+def test_the_country_of_a_customer(engine: str, name: str) -> None:
+    row, (country, source, confidence) = _placed(engine)[name], CASES[name][3:]
     assert (row["country"], row["source"], row["confidence"]) == (country, source, confidence)
     assert row["region"] == region_of(country)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_latest_paid_charge_counts(engine: str) -> None:
-    row = _place(
-        engine,
-        {},
-        charges=(
-            {"billing_country": "DE", "created": at("2025-01-01")},
-            {"billing_country": "AT", "created": at("2026-01-01")},
-            {"billing_country": "CH", "created": at("2026-02-01"), "paid": False},
-            {"billing_country": None, "created": at("2026-03-01")},
-        ),
+    charges = (
+        {"billing_country": "DE", "created": at("2025-01-01")},
+        {"billing_country": "AT", "created": at("2026-01-01")},
+        {"billing_country": "CH", "created": at("2026-02-01"), "paid": False},
+        {"billing_country": None, "created": at("2026-03-01")},
     )
+    sources = on(
+        engine,
+        customers=raw("customers", {"id": "cus_1"}),
+        charges=raw("charges", *({"customer": "cus_1", "paid": True, **charge} for charge in charges)),
+    )
+    (row,) = customer_markets(sources["customers"], sources["charges"], None).to_pylist()
     assert row["country"] == "AT"
 
 
