@@ -13,6 +13,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy.engine import make_url
 
@@ -20,6 +22,8 @@ __all__ = ["State", "StateError"]
 
 _MIGRATIONS = Path(__file__).parent.parent / "migrations"
 _BUSY_SECONDS = 30
+# Held while a process migrates PostgreSQL, so that of several that start at once the others wait.
+_MIGRATION_LOCK = 7_315_204
 
 
 class StateError(RuntimeError):
@@ -84,14 +88,40 @@ class State:
 
     def migrate(self) -> None:
         """Bring the database to the newest schema, forward only. Raises: StateError."""
-        config = Config()
-        config.set_main_option("script_location", str(_MIGRATIONS))
+        config = self._migrations()
         try:
             with self.begin() as connection:
+                if not self.is_sqlite:
+                    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
         except (sa.exc.SQLAlchemyError, CommandError) as error:
             raise StateError(f"{self!r} cannot be brought up to date: {error}") from error
+
+    def revisions(self) -> tuple[str | None, str]:
+        """The schema that the database has, None before the first migration, and the newest that there is.
+
+        Changes nothing. Raises: StateError.
+        """
+        newest = ScriptDirectory.from_config(self._migrations()).get_current_head()
+        assert newest is not None
+        try:
+            with self.read() as connection:
+                context = MigrationContext.configure(connection, opts={"version_table": self.version_table})
+                return context.get_current_revision(), newest
+        except sa.exc.SQLAlchemyError as error:
+            raise StateError(f"{self!r} cannot be read: {error}") from error
+
+    @property
+    def version_table(self) -> str:
+        """Where the schema's revision is kept; on PostgreSQL, Dagster may keep its own in the same database."""
+        return "alembic_version" if self.is_sqlite else "state_version"
+
+    def _migrations(self) -> Config:
+        config = Config()
+        config.set_main_option("script_location", str(_MIGRATIONS))
+        config.attributes["version_table"] = self.version_table
+        return config
 
     def close(self) -> None:
         """Close pooled connections."""

@@ -3,7 +3,6 @@
 import json
 import random
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from activation.policy import Caps, Kind
 from activation.registry import StoredObject
 from resources.state import State
 from resources.state.ledger import attempts
-from tests.activation.databases import fresh_database, postgres_server
+from tests.activation.databases import fresh_database
 from tests.activation.kit import IDENTITY, START, memory_state
 from tests.activation.processes import fork
 
@@ -307,12 +306,6 @@ def workers_do_not_double(url: str, *, workers: int, keys: int) -> None:
     assert states == {"done": keys}
     assert verify(state).ok
     state.close()
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    with postgres_server() as url:
-        yield url
 
 
 def test_eight_workers_pay_for_each_of_three_hundred_keys_once_on_sqlite(tmp_path: Path) -> None:

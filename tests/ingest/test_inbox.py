@@ -11,17 +11,13 @@ import sqlalchemy as sa
 from ingest.inbox import Batch, claim, fail, finish, prune, replay
 from resources.state import State
 from resources.state.inbox import InboxRow, inbox, insert_events, pending_count
-from tests.activation.databases import fresh_database, postgres_server
+from tests.activation.databases import fresh_database
 from tests.ingest.webhook_events import NOW
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def server(request: pytest.FixtureRequest) -> Iterator[str | None]:
-    if request.param == "sqlite":
-        yield None
-    else:
-        with postgres_server() as url:
-            yield url
+def server(request: pytest.FixtureRequest) -> str | None:
+    return None if request.param == "sqlite" else str(request.getfixturevalue("postgres"))
 
 
 @pytest.fixture
