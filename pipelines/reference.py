@@ -1,8 +1,8 @@
 """The reference parts of the documentation, made from the code: settings, commands, permissions, tables.
 
-Here: Markdown tables, and putting them between the markers of a page. A page marks a part `<!-- name: generated … -->`
-and ends it `<!-- /name -->`. Not here: prose. `make docs` writes the pages, and a test fails when a page tells
-something else than the code.
+Here: Markdown tables, and putting them between the markers of a page. A part is marked by a comment that opens
+with `name: generated` and ended by one that holds `/name`. Not here: prose. `make docs` writes the pages, and a
+test fails when a page tells something else than the code.
 """
 
 import re
