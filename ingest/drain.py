@@ -5,21 +5,24 @@ receiver (`ingest.webhooks`), when a run starts (`ingest.inbox_tick`). An event 
 late, doubled or out of order, the object read now is the truth.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from ingest.inbox import DirtyObject, claim, fail, finish
 from ingest.repair import read_objects_again
+from ingest.streams import EVENTS
 from resources.lake import Lake
 from resources.state import State
-from resources.stripe_api import StripeApi, StripeError, Unauthorized, Unreachable
+from resources.stripe_api import StripeApi, StripeError, StripeUnavailable, Unauthorized, Unreachable
 
-__all__ = ["DrainReport", "drain"]
+__all__ = ["DrainReport", "callbacks", "drain"]
 
 _BATCH_EVENTS = 500
 _MOST_BATCHES = 200
+_NOTHING_CAN_BE_READ = (Unreachable, Unauthorized, StripeUnavailable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,33 +43,59 @@ async def drain(
     staging: Path,
     worker: str,
 ) -> DrainReport:
-    """Empty the inbox in batches.
+    """Empty the inbox of Stripe's events in batches.
 
-    When a batch cannot be read, its objects are read one by one, so that only the one at fault is put back (and
-    set aside after some tries). Raises: Unreachable, Unauthorized: nothing can be read at all; the events stay.
+    A batch that cannot be read is halved until only the objects at fault are left; those are put back (and set
+    aside after some tries). Raises: Unreachable, Unauthorized, StripeUnavailable: nothing can be read at all; the
+    events stay.
     """
     events = objects = put_back = 0
     for _ in range(_MOST_BATCHES):
-        batch = claim(state, worker=worker, now=now(), limit=_BATCH_EVENTS)
+        batch = claim(state, worker=worker, now=now(), origin="stripe", limit=_BATCH_EVENTS)
         if not batch.objects:
             break
-        pending: list[Sequence[DirtyObject]] = [batch.objects]
+        # By table, as what cannot be read often shares one: a permission is missing, an operation fails.
+        pending: list[Sequence[DirtyObject]] = [sorted(batch.objects, key=lambda one: one.table or "")]
         while pending:
             some = pending.pop()
             try:
-                await read_objects_again(api, lake, state, _by_table(some), now=now, staging=staging)
-            except (Unreachable, Unauthorized):
-                _put_back(state, batch.objects, worker, "Stripe cannot be asked", now())
+                error = await _read(api, lake, state, _by_table(some), now=now, staging=staging)
+            except _NOTHING_CAN_BE_READ:
+                fail(state, batch.objects, worker=worker, reason="Stripe cannot be asked", now=now())
                 raise
-            except StripeError as error:
+            if error is not None:
                 if len(some) > 1:
-                    pending += [[one] for one in some]
+                    half = len(some) // 2
+                    pending += [some[half:], some[:half]]
                 else:
-                    put_back += _put_back(state, some, worker, str(error), now())
+                    put_back += fail(state, some, worker=worker, reason=str(error), now=now())
             else:
                 events += finish(state, some, worker=worker, now=now())
                 objects += len(some)
     return DrainReport(events, objects, put_back)
+
+
+async def _read(
+    api: StripeApi,
+    lake: Lake,
+    state: State,
+    wanted: dict[str, list[str]],
+    *,
+    now: Callable[[], datetime],
+    staging: Path,
+) -> StripeError | None:
+    """Read and merge; the error if some of these objects are at fault. Raises the others, where Stripe is."""
+    try:
+        await read_objects_again(api, lake, state, wanted, now=now, staging=staging)
+    except (Unreachable, Unauthorized):
+        raise
+    except StripeUnavailable as error:
+        # Server errors may be one object's or everybody's: the cheapest list tells.
+        await api.list_page(EVENTS.path, {"limit": 1})
+        return error
+    except StripeError as error:
+        return error
+    return None
 
 
 def _by_table(objects: Sequence[DirtyObject]) -> dict[str, list[str]]:
@@ -78,5 +107,18 @@ def _by_table(objects: Sequence[DirtyObject]) -> dict[str, list[str]]:
     return wanted
 
 
-def _put_back(state: State, objects: Sequence[DirtyObject], worker: str, reason: str, now: datetime) -> int:
-    return fail(state, objects, worker=worker, reason=reason, now=now)
+@contextmanager
+def callbacks(state: State, *, now: Callable[[], datetime], worker: str) -> Iterator[int]:
+    """Around a reading of Mavera that answers all its callbacks at once: they are done if it ends well.
+
+    Gives how many objects they speak of. If it fails they wait for the next one.
+    """
+    claimed: list[DirtyObject] = []
+    while batch := claim(state, worker=worker, now=now(), origin="mavera", limit=_BATCH_EVENTS).objects:
+        claimed += batch
+    try:
+        yield len(claimed)
+    except BaseException:
+        fail(state, claimed, worker=worker, reason="Mavera could not be read", now=now())
+        raise
+    finish(state, claimed, worker=worker, now=now())

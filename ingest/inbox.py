@@ -2,7 +2,7 @@
 
 Events arrive late, twice and out of order, so an event is only a sign that an object changed: all waiting events
 of an object become one `DirtyObject`, and whoever claims it reads the object from Stripe. A claim is a lease. A
-row whose lease ran out is claimed again; after `max_attempts` claims it is set aside as poison and the others go on.
+row whose lease ran out is claimed again; after `max_attempts` claims it is set aside as poison, the others go on.
 Nothing here reads Stripe or starts a run; when a run is worth starting is decided in `ingest.inbox_tick`.
 """
 
@@ -57,22 +57,33 @@ class Batch:
 
 
 def claim(
-    state: State, *, worker: str, now: datetime, limit: int = 500, lease_seconds: int = 300, max_attempts: int = 5
+    state: State,
+    *,
+    worker: str,
+    now: datetime,
+    origin: str | None = None,
+    limit: int = 500,
+    lease_seconds: int = 300,
+    max_attempts: int = 5,
 ) -> Batch:
-    """Lease up to `limit` events, oldest first, together with every other waiting event of the same objects."""
+    """Lease up to `limit` events, oldest first, together with every other waiting event of the same objects.
+
+    `origin` limits it to the events of one sender: whoever reads Stripe again has no answer for Mavera's.
+    """
     lease_until = now + timedelta(seconds=lease_seconds)
+    mine = [claimable(now)] if origin is None else [claimable(now), inbox.c.origin == origin]
     with state.begin() as connection:
         # A worker that dies while it works on an event never reports it, so worn-out rows are set aside here too.
         connection.execute(
             inbox.update()
-            .where(claimable(now), inbox.c.attempts >= max_attempts)
+            .where(*mine, inbox.c.attempts >= max_attempts)
             .values(
                 status="poison", reason=sa.func.coalesce(inbox.c.reason, "no worker finished it"), finished_at=now
             )
         )
         first = connection.execute(
             sa.select(inbox.c.origin, inbox.c.object_type, inbox.c.object_id)
-            .where(claimable(now))
+            .where(*mine)
             .order_by(inbox.c.received_at, inbox.c.event_id)
             .limit(limit)
             .with_for_update(skip_locked=True)

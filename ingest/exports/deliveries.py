@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from ingest.exports.listing import FileEntry, fingerprint
 
-__all__ = ["Delivery", "ExportTick", "Layout", "deliveries_in", "find_deliveries"]
+__all__ = ["Delivery", "ExportTick", "Layout", "cursor_after", "deliveries_in", "find_deliveries"]
 
 _TREES = {"livemode": True, "testmode": False}
 _REMEMBERED = 500
@@ -74,12 +74,16 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class ExportTick:
-    """What a tick decides: deliveries to load, oldest first, the next cursor, and what a person should look at."""
+    """What a tick decides: deliveries to load, oldest first, the next cursor, and what a person should look at.
+
+    `unsettled` is how many CSV files have yet to be seen unchanged.
+    """
 
     cursor: str
     deliveries: tuple[Delivery, ...] = ()
     problems: tuple[str, ...] = ()
     skip_reason: str | None = None
+    unsettled: int = 0
 
 
 @dataclass(slots=True)
@@ -129,7 +133,12 @@ def find_deliveries(listing: Sequence[FileEntry], cursor: str | None, *, layout:
         parts = [f"{waiting} CSV files are still to be seen unchanged"] * bool(waiting)
         parts += [f"{running} Parquet files have no {layout.marker} yet"] * bool(running)
         reason = "; ".join(parts) or f"no new delivery among {len(listing)} files"
-    return ExportTick(_Cursor(done, seen, list(problems)).write(), tuple(wanted), news, reason)
+    return ExportTick(_Cursor(done, seen, list(problems)).write(), tuple(wanted), news, reason, waiting)
+
+
+def cursor_after(done: Iterable[str]) -> str:
+    """The cursor of a first tick that knows these deliveries already."""
+    return _Cursor(done=sorted(done)).write()
 
 
 def deliveries_in(listing: Sequence[FileEntry], *, layout: Layout) -> tuple[Delivery, ...]:

@@ -25,7 +25,7 @@ from ingest.tables import QUARANTINE
 from resources.lake import Lake, LakeError
 from resources.progress import Progress, Silent
 
-__all__ = ["ExportReport", "TableReport", "load_delivery"]
+__all__ = ["ExportReport", "TableReport", "load_delivery", "raw_tables"]
 
 _LISTED = 10_000
 _KEYED = {query.source for query in PIPELINE_QUERIES.values()} | {"plans", "discounts"}
@@ -102,6 +102,13 @@ def load_delivery(
         reports = loader.pipeline() if delivery.kind == "pipeline" else loader.dashboard()
         loader.write_quarantine()
     return ExportReport(delivery.id, delivery.version_at, tuple(reports))
+
+
+def raw_tables(delivery: Delivery) -> frozenset[str]:
+    """Names of the raw tables that loading a delivery writes."""
+    if delivery.kind == "csv":
+        return frozenset(delivery.tables)
+    return frozenset(table for table, query in PIPELINE_QUERIES.items() if delivery.tables.get(query.source))
 
 
 class _Loader:

@@ -13,7 +13,10 @@ __all__ = ["ENDS_BY_EVENT", "TABLE_OF", "Due", "due_for", "merge_due"]
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What is due: names of raw tables, of segment tables, and of the Mavera tables whose jobs follow."""
+    """What is due: names of raw tables, of segment tables, and of the Mavera tables whose jobs follow.
+
+    The surface `reconciliation` stands for a hint that Mavera has an answer to be read.
+    """
 
     tables: frozenset[str] = field(default_factory=frozenset)
     segments: frozenset[str] = field(default_factory=frozenset)
@@ -60,6 +63,7 @@ _BY_OBJECT: dict[str, Due] = {
     "plan": _due("prices", _MRR),
     "coupon": _due("coupons", _MRR),
     "payment_method": _due("payment_methods", "churn_risk markets segment_history"),
+    "generation": _due(surfaces="reconciliation"),
 }
 
 _RETENTION = _due(surfaces="generations")
