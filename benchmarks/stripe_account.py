@@ -36,7 +36,7 @@ def write_account(
     begin = END - 900 * _DAY
     prices = [_price(number, begin) for number in range(20)]
     # Renewals run in batches that share a second.
-    batches = [END - rng.randrange(1, 880 * _DAY) for _ in range(max(1, invoices // 40))]
+    batches = [END - rng.randrange(1, 880 * _DAY) for _ in range(max(1, max(invoices, charges) // 40))]
     moments = sorted(rng.choices(range(begin, END), k=customers))
     people = [_customer(number, created) for number, created in enumerate(moments)]
     subscriptions = [
