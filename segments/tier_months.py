@@ -1,4 +1,4 @@
-"""MRR and customers by tier at past month ends, for the picture of a year.
+"""MRR and customers by tier at past month ends, and the waterfall of each month between them.
 
 Here: each month end's customers in the tier that their MRR of that day falls in, at that day's exchange rates. Not
 here: the tier of today with its hysteresis (`segments.tiers`), and the days since the first run
@@ -6,19 +6,19 @@ here: the tier of today with its hysteresis (`segments.tiers`), and the days sin
 movements and exchange effect is the total of the next.
 """
 
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 import narwhals as nw
 import pyarrow as pa
 
 from segments.frames import frames, month_of, to_table
-from segments.movements import valued
+from segments.movements import KINDS, Waterfall, valued
 from segments.rates import MonthlyRates
 from segments.thresholds import TierThresholds
 from segments.tiers import bounds_of, tier_of
 
-__all__ = ["TIER_MONTHS", "tier_months"]
+__all__ = ["TIER_MONTHS", "month_waterfalls", "tier_months"]
 
 TIER_MONTHS: Final = pa.schema(
     [
@@ -60,3 +60,31 @@ def tier_months(
         .agg(nw.len().alias("customers"), column("mrr_minor").sum())
     )
     return to_table(tiers, TIER_MONTHS, months=("month",))
+
+
+def month_waterfalls(mrr_movements: pa.Table, ends: pa.Table) -> dict[date, Waterfall]:
+    """The waterfall of each month, oldest first, from the movements and the month ends of `tier_months`.
+
+    Opening and closing are totals of month ends, so `balanced` compares two tables. The first month's opening is
+    not among them: it is what its movements leave of its closing.
+    """
+    closings = {
+        row["month"]: row["mrr_minor_sum"]
+        for row in ends.group_by("month").aggregate([("mrr_minor", "sum")]).to_pylist()
+    }
+    sums = mrr_movements.group_by(["month", "movement"]).aggregate(
+        [("movement_minor", "sum"), ("fx_minor", "sum")]
+    )
+    moved: dict[date, dict[str, int]] = {}
+    effects: dict[date, int] = {}
+    for row in sums.to_pylist():
+        moved.setdefault(row["month"], {})[row["movement"]] = row["movement_minor_sum"]
+        effects[row["month"]] = effects.get(row["month"], 0) + row["fx_minor_sum"]
+    found = {}
+    for month in sorted(closings.keys() | moved.keys()):
+        movements = {kind: moved.get(month, {}).get(kind, 0) for kind in KINDS if kind not in ("fx", "none")}
+        fx, closing = effects.get(month, 0), closings.get(month, 0)
+        before = (month - timedelta(days=1)).replace(day=1)
+        opening = closings.get(before, closing - sum(movements.values()) - fx)
+        found[month] = Waterfall(opening=opening, movements=movements, fx=fx, first_measured=0, closing=closing)
+    return found

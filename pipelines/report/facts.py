@@ -14,6 +14,7 @@ from pipelines.questions import Questions
 from pipelines.report import activity, revenue
 from pipelines.report.provenance import TableFacts, table_facts
 from resources.lake import Lake
+from segments.tier_months import TIER_MONTHS
 
 __all__ = ["PARTS", "Facts", "NothingToReportError", "gather"]
 
@@ -59,7 +60,7 @@ class Facts(BaseModel):
     missing: dict[str, list[str]]
     headline: revenue.Headline | None
     tiers: revenue.Tiers | None
-    movements: revenue.Movements | None
+    movements: list[revenue.Step] | None
     risk: list[revenue.RiskLine] | None
     markets: revenue.Markets | None
     growth: revenue.Growth | None
@@ -103,7 +104,9 @@ def gather(
     as_of = now
     if headline is not None:
         currency, as_of = headline.reporting_currency, headline.as_of
-    months = [] if "movements" in missing else revenue.month_ends(ask, reporting_currency=currency, as_of=as_of)
+    ends = TIER_MONTHS.empty_table()
+    if not {"segments/customer_mrr_months", "segments/fx_rates"} - there:
+        ends = revenue.month_ends(ask, reporting_currency=currency, as_of=as_of)
     return Facts(
         made_at=now,
         reporting_currency=currency,
@@ -111,8 +114,8 @@ def gather(
         pretend_credits=pretend_credits,
         missing=missing,
         headline=headline,
-        tiers=part("tiers", lambda: revenue.tiers(ask, months=months, reporting_currency=currency)),
-        movements=part("movements", lambda: revenue.movements(ask, months=months)),
+        tiers=part("tiers", lambda: revenue.tiers(ask, ends=ends, reporting_currency=currency)),
+        movements=part("movements", lambda: revenue.movements(ask, ends=ends)),
         risk=part("risk", lambda: revenue.risk(ask)),
         markets=part("markets", lambda: revenue.markets(ask)),
         growth=part("growth", lambda: revenue.growth(ask)),

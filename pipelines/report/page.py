@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from pipelines.report import charts, shown
 from pipelines.report.facts import Facts
-from pipelines.report.revenue import MOVED, TIERS, Movements, Point, Step
+from pipelines.report.revenue import MOVED, TIERS, Point, Step
 
 __all__ = ["page"]
 
@@ -117,7 +117,7 @@ def _tier_days(facts: Facts, show: shown.Shown) -> Markup | None:
 def _movement_months(facts: Facts, show: shown.Shown) -> Markup | None:
     if facts.movements is None:
         return None
-    months = [(step.month, {**step.moved, "fx": step.fx}) for step in facts.movements.steps]
+    months = [(step.month, {**step.moved, "fx": step.fx}) for step in facts.movements]
     return charts.columns(
         _columns(months),
         title="MRR gained and lost by month",
@@ -146,11 +146,11 @@ class _Waterfall:
     bars: list[_Bar]
 
 
-def _waterfall(movements: Movements | None) -> _Waterfall | None:
+def _waterfall(steps: Sequence[Step] | None) -> _Waterfall | None:
     """Opening, each movement from where the last ended, closing."""
-    if movements is None or not movements.steps:
+    if not steps:
         return None
-    step = movements.steps[-1]
+    step = steps[-1]
     reached = step.opening
     spans = [("Opening", step.opening, "total", 0, step.opening)]
     for name, amount in (*step.moved.items(), ("fx", step.fx)):

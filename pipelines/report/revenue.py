@@ -5,10 +5,10 @@ how a number is shown (`pipelines.report.shown`). Customers are counted, never n
 the reporting currency.
 """
 
-from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Final
 
+import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel
 
@@ -18,7 +18,7 @@ from segments.intervals import wilson
 from segments.movements import KINDS
 from segments.rates import rates_by_month
 from segments.thresholds import DisputeThresholds
-from segments.tier_months import tier_months
+from segments.tier_months import month_waterfalls, tier_months
 
 __all__ = [
     "MOVED",
@@ -29,7 +29,6 @@ __all__ = [
     "Headline",
     "MarketLine",
     "Markets",
-    "Movements",
     "Point",
     "RiskLine",
     "Step",
@@ -93,12 +92,6 @@ class Step(BaseModel):
     fx: int
     closing: int
     balanced: bool
-
-
-class Movements(BaseModel):
-    """The months that have ended, oldest first."""
-
-    steps: list[Step]
 
 
 class RiskLine(BaseModel):
@@ -181,7 +174,20 @@ def headline(ask: Questions) -> Headline | None:
     return lines[0] if lines else None
 
 
-def tiers(ask: Questions, *, months: Sequence[Point], reporting_currency: str) -> Tiers:
+def month_ends(ask: Questions, *, reporting_currency: str, as_of: datetime) -> pa.Table:
+    """Tiers at the ends of the last twelve months, from what invoices charged for."""
+    published = FxRates(ask.table("segments/fx_rates").to_pylist())
+    rates = rates_by_month(published, reporting_currency=reporting_currency, as_of=as_of)
+    amounts = ask.table("segments/customer_mrr_months")
+    return tier_months(
+        amounts.filter(pc.greater_equal(amounts["month"], min(rates))),
+        rates=rates,
+        reporting_currency=reporting_currency,
+        as_of=as_of,
+    )
+
+
+def tiers(ask: Questions, *, ends: pa.Table, reporting_currency: str) -> Tiers:
     """Tiers today and over time."""
     today = ask.rows(
         TierLine,
@@ -189,6 +195,7 @@ def tiers(ask: Questions, *, months: Sequence[Point], reporting_currency: str) -
         """SELECT tier, count(*) AS customers, coalesce(sum(mrr_minor), 0)::BIGINT AS mrr_minor FROM t
         GROUP BY 1 ORDER BY array_position(['enterprise', 'mid_market', 'smb', 'none', 'unknown'], tier)""",
     )
+    months = [Point(at=row.pop("month"), **row) for row in ends.to_pylist()]
     days = ask.rows(
         Point,
         "segments/segment_history",
@@ -196,68 +203,23 @@ def tiers(ask: Questions, *, months: Sequence[Point], reporting_currency: str) -
         WHERE family = 'tier' AND reporting_currency = ? ORDER BY 1, 2""",
         reporting_currency,
     )
-    return Tiers(today=today, months=list(months), days=days)
+    return Tiers(today=today, months=months, days=days)
 
 
-def month_ends(ask: Questions, *, reporting_currency: str, as_of: datetime) -> list[Point]:
-    """Tiers at the ends of the last twelve months, from what invoices charged for."""
-    published = FxRates(ask.table("segments/fx_rates").to_pylist())
-    rates = rates_by_month(published, reporting_currency=reporting_currency, as_of=as_of)
-    amounts = ask.table("segments/customer_mrr_months")
-    table = tier_months(
-        amounts.filter(pc.greater_equal(amounts["month"], min(rates))),
-        rates=rates,
-        reporting_currency=reporting_currency,
-        as_of=as_of,
-    )
+def movements(ask: Questions, *, ends: pa.Table) -> list[Step]:
+    """The waterfall of each month, oldest first."""
+    falls = month_waterfalls(ask.table("segments/mrr_movements"), ends)
     return [
-        Point(at=row["month"], tier=row["tier"], customers=row["customers"], mrr_minor=row["mrr_minor"])
-        for row in table.to_pylist()
-    ]
-
-
-def movements(ask: Questions, *, months: Sequence[Point]) -> Movements:
-    """The waterfall of each month. The closing comes from the month's tiers, the opening from those before."""
-    sums = ", ".join(f"coalesce(sum(movement_minor) FILTER (movement = '{kind}'), 0)::BIGINT" for kind in MOVED)
-
-    class _Row(BaseModel):
-        month: date
-        fx: int
-        moved: list[int]
-
-    rows = ask.rows(
-        _Row,
-        "segments/mrr_movements",
-        f"SELECT month, sum(fx_minor)::BIGINT AS fx, [{sums}] AS moved FROM t GROUP BY 1 ORDER BY 1",
-    )
-    closings: dict[date, int] = {}
-    for point in months:
-        closings[point.at] = closings.get(point.at, 0) + point.mrr_minor
-    found = {row.month: row for row in rows}
-    steps = []
-    for month in sorted(closings.keys() | found.keys()):
-        row = found.get(month) or _Row(month=month, fx=0, moved=[0] * len(MOVED))
-        closing = closings.get(month, 0)
-        change = sum(row.moved) + row.fx
-        before = _before(month)
-        opening = closings.get(before, closing - change)
-        steps.append(
-            Step(
-                month=month,
-                opening=opening,
-                moved=dict(zip(MOVED, row.moved, strict=True)),
-                fx=row.fx,
-                closing=closing,
-                balanced=opening + change == closing,
-            )
+        Step(
+            month=month,
+            opening=fall.opening,
+            moved=fall.movements,
+            fx=fall.fx,
+            closing=fall.closing,
+            balanced=fall.balanced,
         )
-    return Movements(steps=steps)
-
-
-def _before(month: date) -> date:
-    return (
-        month.replace(year=month.year - 1, month=12) if month.month == 1 else month.replace(month=month.month - 1)
-    )
+        for month, fall in falls.items()
+    ]
 
 
 def risk(ask: Questions) -> list[RiskLine]:

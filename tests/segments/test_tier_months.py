@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from segments.movements import mrr_movements
-from segments.tier_months import tier_months
+from segments.tier_months import month_waterfalls, tier_months
 from tests.segments.raw import AS_OF, ENGINES, on, segment
 
 MONTHS = [date(2026, month, 1) for month in (1, 2, 3, 4)]
@@ -55,14 +55,30 @@ def test_each_month_end_has_the_tiers_of_its_own_amounts_and_rates(engine: str) 
     ]
 
 
-def test_a_total_and_the_movements_after_it_give_the_next_total() -> None:
-    totals = dict.fromkeys(MONTHS, 0)
-    for row in tier_months(TABLE, rates=RATES, reporting_currency="usd", as_of=AS_OF).to_pylist():
-        totals[row["month"]] += row["mrr_minor"]
-    changes = dict.fromkeys(MONTHS, 0)
-    for row in mrr_movements(TABLE, rates=RATES, reporting_currency="usd", as_of=AS_OF).to_pylist():
-        changes[row["month"]] += row["movement_minor"] + row["fx_minor"]
-    assert [totals[FEB] + changes[MAR], totals[MAR] + changes[APR]] == [totals[MAR], totals[APR]]
+def test_the_waterfall_of_each_month_joins_its_two_ends() -> None:
+    ends = tier_months(TABLE, rates=RATES, reporting_currency="usd", as_of=AS_OF)
+    movements = mrr_movements(TABLE, rates=RATES, reporting_currency="usd", as_of=AS_OF)
+    falls = month_waterfalls(movements, ends)
+    assert list(falls) == [FEB, MAR, APR]
+    assert all(fall.balanced for fall in falls.values())
+    assert [(fall.opening, fall.fx, fall.closing) for fall in falls.values()] == [
+        (500, 0, 1_215_000),
+        (1_215_000, 75_000, 1_301_001),
+        (1_301_001, -33_500, 933_333),
+    ]
+    assert falls[MAR].movements == {
+        "new": 0,
+        "reactivation": 0,
+        "expansion": 11_001,
+        "contraction": 0,
+        "churn": 0,
+    }
+
+
+def test_a_waterfall_of_tables_from_different_runs_is_not_balanced() -> None:
+    ends = tier_months(TABLE, rates=RATES, reporting_currency="usd", as_of=AS_OF)
+    other = mrr_movements(_months(("cus_9", "usd", APR, 7)), rates=RATES, reporting_currency="usd", as_of=AS_OF)
+    assert [fall.balanced for fall in month_waterfalls(other, ends).values()] == [True, False, False]
 
 
 def test_no_month_has_rows_without_revenue() -> None:
