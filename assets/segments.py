@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import dagster as dg
 
 from assets.account import PaidWork
-from assets.metadata import bar_chart, counted
+from assets.metadata import bar_chart, counted, line_chart, summed, waterfall_chart
 from assets.sources import Sources
 from assets.tables import key_check_spec, stored, table_asset, table_spec
 from resources.wiring import LakeResource, RatesResource, SegmentChoices, StateResource
@@ -191,7 +191,14 @@ def churn_risk(lake: LakeResource, state: StateResource, choices: SegmentChoices
         reporting_currency=choices.reporting_currency,
         as_of=sources.position.as_of,
     )
-    return _stored(lake.open(), sources, "churn_risk", table, chart=bar_chart(counted(table, "state")))
+    return _stored(
+        lake.open(),
+        sources,
+        "churn_risk",
+        table,
+        chart=bar_chart(counted(table, "state")),
+        mrr_at_risk=bar_chart(summed(table, "state", "mrr_at_risk_minor")),
+    )
 
 
 @_segment("customer_markets", "stripe/customers", "stripe/charges", "stripe/payment_methods")
@@ -218,7 +225,7 @@ def markets(lake: LakeResource, state: StateResource, choices: SegmentChoices) -
         reporting_currency=choices.reporting_currency,
         as_of=sources.position.as_of,
     )
-    return _stored(lake.open(), sources, "markets", table)
+    return _stored(lake.open(), sources, "markets", table, chart=bar_chart(summed(table, "country", "customers")))
 
 
 @_segment("disputes_by_reason", "stripe/disputes", "stripe/charges", "stripe/invoice_lines")
@@ -233,7 +240,9 @@ def disputes_by_reason(lake: LakeResource, state: StateResource, choices: Segmen
         sources("stripe/invoice_lines"),
         as_of=sources.position.as_of,
     )
-    return _stored(lake.open(), sources, "disputes_by_reason", table)
+    return _stored(
+        lake.open(), sources, "disputes_by_reason", table, chart=bar_chart(summed(table, "reason", "disputes"))
+    )
 
 
 @_segment("mrr_movements", "segments/customer_mrr_months", "segments/fx_rates")
@@ -242,17 +251,29 @@ def mrr_movements(lake: LakeResource, state: StateResource, choices: SegmentChoi
     from segments.fx import FxRates
     from segments.movements import mrr_movements as movements
     from segments.rates import rates_by_month
+    from segments.tier_months import month_waterfalls, tier_months, tier_series
 
     sources = Sources(lake.open(), state.open(), engine=choices.engine)
     as_of = sources.position.as_of
     published = FxRates(sources.whole("segments/fx_rates").to_pylist())
-    table = movements(
-        sources("segments/customer_mrr_months"),
-        rates=rates_by_month(published, reporting_currency=choices.reporting_currency, as_of=as_of),
-        reporting_currency=choices.reporting_currency,
-        as_of=as_of,
+    months = sources("segments/customer_mrr_months")
+    how: dict[str, Any] = {
+        "rates": rates_by_month(published, reporting_currency=choices.reporting_currency, as_of=as_of),
+        "reporting_currency": choices.reporting_currency,
+        "as_of": as_of,
+    }
+    table = movements(months, **how)
+    ends = tier_months(months, **how)
+    falls = list(month_waterfalls(table, ends).values())
+    return _stored(
+        lake.open(),
+        sources,
+        "mrr_movements",
+        table,
+        chart=bar_chart(counted(table, "movement")),
+        mrr_by_tier=line_chart(tier_series(ends)),
+        latest_month=waterfall_chart(falls[-1]) if falls else None,
     )
-    return _stored(lake.open(), sources, "mrr_movements", table, chart=bar_chart(counted(table, "movement")))
 
 
 @_segment(

@@ -18,7 +18,7 @@ from segments.rates import MonthlyRates
 from segments.thresholds import TierThresholds
 from segments.tiers import bounds_of, tier_of
 
-__all__ = ["TIER_MONTHS", "month_waterfalls", "tier_months"]
+__all__ = ["TIER_MONTHS", "month_waterfalls", "tier_months", "tier_series"]
 
 TIER_MONTHS: Final = pa.schema(
     [
@@ -60,6 +60,15 @@ def tier_months(
         .agg(nw.len().alias("customers"), column("mrr_minor").sum())
     )
     return to_table(tiers, TIER_MONTHS, months=("month",))
+
+
+def tier_series(ends: pa.Table) -> dict[str, list[int]]:
+    """MRR at each month end by tier, the highest tier first; 0 where a tier had nobody."""
+    months = {month: place for place, month in enumerate(sorted(set(ends["month"].to_pylist())))}
+    series = {tier: [0] * len(months) for tier in ("enterprise", "mid_market", "smb")}
+    for row in ends.to_pylist():
+        series[row["tier"]][months[row["month"]]] = row["mrr_minor"]
+    return series
 
 
 def month_waterfalls(mrr_movements: pa.Table, ends: pa.Table) -> dict[date, Waterfall]:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from segments.movements import mrr_movements
-from segments.tier_months import month_waterfalls, tier_months
+from segments.tier_months import month_waterfalls, tier_months, tier_series
 from tests.segments.raw import AS_OF, ENGINES, on, segment
 
 MONTHS = [date(2026, month, 1) for month in (1, 2, 3, 4)]
@@ -53,6 +53,15 @@ def test_each_month_end_has_the_tiers_of_its_own_amounts_and_rates(engine: str) 
         (MAR, "mid_market", 1, 101_000),
         (APR, "mid_market", 1, 933_333),
     ]
+
+
+def test_the_series_of_a_tier_is_zero_where_it_had_nobody() -> None:
+    ends = tier_months(TABLE, rates=RATES, reporting_currency="usd", as_of=AS_OF)
+    assert tier_series(ends) == {
+        "enterprise": [1_125_000, 1_200_001, 0],
+        "mid_market": [0, 101_000, 933_333],
+        "smb": [90_000, 0, 0],
+    }
 
 
 def test_the_waterfall_of_each_month_joins_its_two_ends() -> None:
