@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 _INLINE_LIMIT = 1_000
-_BAR_WIDTH, _BAR_HEIGHT, _ROW = 160, 11, 14
+_LABELS, _BAR_WIDTH, _BAR_HEIGHT, _ROW = 112, 146, 11, 14
 _LINE_HEIGHT, _MOST_POINTS = 80, 24
 # Middle tones, readable on the light and the dark page of Dagster's UI.
 _FILLS = {"bar": "#5b7fff", "gain": "#2e9e6b", "loss": "#d9534f", "fx": "#8a94a6"}
@@ -120,14 +120,14 @@ def line_chart(series: Mapping[str, Sequence[int]]) -> dg.MarkdownMetadataValue 
         places = [round(number * (length - 1) / (points - 1)) for number in range(points)]
         shapes = ""
         for (name, values), colour in zip(series.items(), _LINES, strict=False):
-            heights = [_LINE_HEIGHT - round(_LINE_HEIGHT * values[place] / largest) + 3 for place in places]
+            heights = [_LINE_HEIGHT - round(_LINE_HEIGHT * values[place] / largest) + 6 for place in places]
             path = " ".join(f"{round(170 * n / (points - 1))} {y}" for n, y in enumerate(heights))
             shapes += (
                 f'<path stroke="{colour}" d="M{path}"/>'
                 f'<text x="175" y="{heights[-1] + 3}" fill="{colour}">{escape(name)}</text>'
             )
         picture = f'<g fill="none" stroke-width="2">{shapes}</g>'
-        if (chart := _inline(picture, height=_LINE_HEIGHT + 8)) is not None:
+        if (chart := _inline(picture, height=_LINE_HEIGHT + 12)) is not None:
             return chart
     return None
 
@@ -141,25 +141,27 @@ class _Bar(NamedTuple):
 
 def _bars(bars: Sequence[_Bar]) -> str:
     """Labels on the left, one path for all bars of a colour."""
-    labels = "".join(
-        f'<text x="86" y="{number * _ROW + 9}">{escape(bar.label)}</text>' for number, bar in enumerate(bars)
-    )
+    labels = "".join(f'<text x="{_LABELS - 4}" y="{y + 9}">{escape(bar.label)}</text>' for y, bar in _placed(bars))
     paths = ""
     for colour, fill in _FILLS.items():
         drawn = "".join(
-            f"M{round(90 + bar.begin)} {number * _ROW}h{round(bar.length)}v{_BAR_HEIGHT}h-{round(bar.length)}z"
-            for number, bar in enumerate(bars)
+            f"M{round(_LABELS + bar.begin)} {y}h{round(bar.length)}v{_BAR_HEIGHT}h-{round(bar.length)}z"
+            for y, bar in _placed(bars)
             if bar.colour == colour
         )
         paths += f'<path fill="{fill}" d="{drawn}"/>' if drawn else ""
     return f'<g text-anchor="end">{labels}</g>{paths}'
 
 
+def _placed(bars: Sequence[_Bar]) -> list[tuple[int, _Bar]]:
+    return [(number * _ROW, bar) for number, bar in enumerate(bars)]
+
+
 def _inline(shapes: str, *, height: int) -> dg.MarkdownMetadataValue | None:
     """The shapes as a picture that Dagster shows inline; None when it is too long for that."""
     svg = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="260" height="{height}" font-size="10" '
-        f'fill="{_FILLS["bar"]}">{shapes}</svg>'
+        f'font-family="sans-serif" fill="{_FILLS["bar"]}">{shapes}</svg>'
     )
     markdown = f"![chart](data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()})"
     return dg.MetadataValue.md(markdown) if len(markdown) < _INLINE_LIMIT else None
