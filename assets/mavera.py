@@ -7,6 +7,7 @@ in this module retries, as running a step again must never pay again (the ledger
 import asyncio
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
@@ -19,6 +20,8 @@ from resources.progress import Progress
 from resources.wiring import LakeResource, MaveraResource, StateResource
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from activation.account import Account
     from activation.apply import ApplyReport
     from activation.plan_model import Plan
@@ -120,8 +123,8 @@ def _plan_markdown(made: "Plan") -> dg.MarkdownMetadataValue:
 class Approving(dg.Config):
     """A person's word."""
 
-    plan_hash: str = Field(description="Hash of the plan, whole or at least its first 8 characters.")
-    approver: str = Field(description="Who approves.")
+    plan_hash: str = Field("", description="Hash of the plan, whole or at least its first 8 characters.")
+    approver: str = Field("", description="Who approves.")
 
 
 @dg.asset(
@@ -131,20 +134,26 @@ class Approving(dg.Config):
     owners=OWNERS,
     deps=[["mavera", "plan"]],
     description="A person's approval of a plan by its hash. Materialise it by hand; then run `activate`.",
+    output_required=False,
     pool="mavera",
 )
 def approval(
     config: Approving, state: StateResource, mavera: MaveraResource, paid_work: dg.ResourceParam[PaidWork]
-) -> dg.MaterializeResult:
-    """Record a person's approval."""
+) -> Iterator[dg.MaterializeResult]:
+    """Record a person's approval; without a hash and a name, as in "materialise all", nothing is approved."""
     from activation.approval import approve
+
+    if not config.plan_hash and not config.approver:
+        return
+    if not config.plan_hash or not config.approver:
+        raise dg.Failure("an approval names the plan's hash and the approver", allow_retries=False)
 
     async def record() -> Any:
         async with open_account(mavera, state.open(), paid_work) as account:
             return approve(account, config.plan_hash, approver=config.approver)
 
     status = asyncio.run(record())
-    return dg.MaterializeResult(metadata={"plan_hash": status.plan_hash, "approver": status.approver})
+    yield dg.MaterializeResult(metadata={"plan_hash": status.plan_hash, "approver": status.approver})
 
 
 @dg.multi_asset(
@@ -233,27 +242,42 @@ def _waiting(report: "ApplyReport") -> dg.AssetCheckResult:
             description="No paid call is without an outcome, and the account charged what the ledger says.",
         )
     ],
-    description="The ledger against Mavera: unknown outcomes resolved, orphans listed, credits compared.",
+    description=(
+        "The ledger against Mavera: unknown outcomes resolved, finished texts collected, orphans listed, credits "
+        "compared. Reads only."
+    ),
     pool="mavera",
 )
 def mavera_reconciliation(
     context: dg.AssetExecutionContext,
+    lake: LakeResource,
     state: StateResource,
     mavera: MaveraResource,
     paid_work: dg.ResourceParam[PaidWork],
 ) -> dg.MaterializeResult:
-    """Resolve what is unknown, by reading; list what a person must decide."""
+    """Resolve what is unknown and collect what Mavera has finished, by reading; list what a person must decide."""
     from activation.reconcile import ReconcileReport, reconcile
+    from activation.results import objects_tables
+    from ingest.drain import callbacks
 
-    async def compare() -> ReconcileReport:
+    async def compare() -> tuple[ReconcileReport, "dict[str, pa.Table]"]:
         async with open_account(mavera, state.open(), paid_work) as account:
-            return await reconcile(account, run_id=context.run.run_id, actor="dagster")
+            found = await reconcile(account, run_id=context.run.run_id, actor="dagster")
+            return found, objects_tables(account) if found.collected else {}
 
-    report = asyncio.run(compare())
+    with callbacks(state.open(), now=lambda: datetime.now(UTC), worker=context.run.run_id) as called:
+        report, tables = asyncio.run(compare())
+        for name, table in tables.items():
+            lake.open().replace(f"mavera/{name}", table, MAVERA_TABLES[name])
+            context.log_event(
+                dg.AssetMaterialization(["mavera", name], metadata={"dagster/row_count": table.num_rows})
+            )
     open_ends = report.held + report.waiting + len(report.orphans) + len(report.unread)
     return dg.MaterializeResult(
         metadata={
             "looked_up": report.looked_up,
+            "callbacks": called,
+            "collected": report.collected,
             "adopted": report.adopted,
             "held": report.held,
             "waiting": report.waiting,

@@ -4,6 +4,7 @@ Here: its start and its end. The webserver has no authentication, so it listens 
 """
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -24,9 +25,18 @@ def serve_ui(settings: Settings, *, port: int, note: Callable[[str], None]) -> i
     addresses = {"STRIPE_API_BASE": settings.stripe_api_base, "MAVERA_API_BASE": settings.mavera_api_base}
     environment = {**os.environ, **{name: value for name, value in addresses.items() if value is not None}}
     command = [sys.executable, "-m", "dagster", "dev", "-w", str(_WORKSPACE), "-h", "127.0.0.1", "-p", str(port)]
-    with subprocess.Popen(command, env=environment) as process:
+    # A process group of its own: an interrupt at the terminal reaches us alone, and we end all of it in order.
+    with subprocess.Popen(command, env=environment, start_new_session=True, preexec_fn=_hear_signals) as process:
+        signal.signal(signal.SIGTERM, lambda *_: process.terminate())
         try:
             return process.wait()
         except KeyboardInterrupt:
-            # Both got the interrupt; dagster ends its own children first.
+            note("Stopping.")
+            process.terminate()
             return process.wait()
+
+
+def _hear_signals() -> None:
+    """A command started in the background of a script ignores interrupts, and its children would inherit that."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
