@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipelines.settings import Settings
 
-__all__ = ["prepare_dagster_home"]
+__all__ = ["prepare_dagster_home", "with_driver"]
 
 _INSTANCE_FILE = Path(__file__).parent.parent / "dagster.yaml"
 _POSTGRES_STORAGE = """
@@ -17,6 +17,7 @@ storage:
     postgres_url:
       env: DAGSTER_POSTGRES_URL
 """
+_DRIVER = "postgresql+psycopg2"
 
 
 def prepare_dagster_home(settings: Settings) -> Path:
@@ -29,9 +30,18 @@ def prepare_dagster_home(settings: Settings) -> Path:
     text = _INSTANCE_FILE.read_text(encoding="utf-8")
     if settings.dagster_postgres_url is not None:
         text += _POSTGRES_STORAGE
-        os.environ["DAGSTER_POSTGRES_URL"] = settings.dagster_postgres_url.get_secret_value()
+        os.environ["DAGSTER_POSTGRES_URL"] = with_driver(settings.dagster_postgres_url.get_secret_value())
     target = home / "dagster.yaml"
     if not target.exists() or target.read_text(encoding="utf-8") != text:
-        target.write_text(text, encoding="utf-8")
+        # Processes that start at once read either the old file or the new one, never half of it.
+        written = home / f"dagster.yaml.{os.getpid()}"
+        written.write_text(text, encoding="utf-8")
+        written.replace(target)
     os.environ["DAGSTER_HOME"] = str(home)
     return home
+
+
+def with_driver(url: str) -> str:
+    """A PostgreSQL URL with its driver written out: SQLAlchemy's default changes with 2.1."""
+    scheme, separator, rest = url.partition("://")
+    return f"{_DRIVER}{separator}{rest}" if scheme in ("postgres", "postgresql") else url

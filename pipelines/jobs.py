@@ -5,7 +5,9 @@ Here: selections by group. Not here: when they run (`pipelines.schedules`, `pipe
 
 import dagster as dg
 
-__all__ = ["JOBS", "activate", "extract", "reconcile", "refresh", "segment"]
+from pipelines.maintenance import maintain
+
+__all__ = ["JOBS", "activate", "extract", "maintain", "reconcile", "refresh", "segment"]
 
 # Approving is a person's act; it is never part of a job that runs by itself.
 _APPROVAL = dg.AssetSelection.assets(["mavera", "approval"])
@@ -39,4 +41,4 @@ reconcile = dg.define_asset_job(
     description="Compare tables with Stripe and the ledger with Mavera; repair what reading can repair.",
 )
 
-JOBS = (refresh, extract, segment, activate, reconcile)
+JOBS = (refresh, extract, segment, activate, reconcile, maintain)

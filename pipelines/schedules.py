@@ -6,9 +6,9 @@ Here: cron schedules, switched off until an operator turns them on. Not here: wh
 
 import dagster as dg
 
-from pipelines.jobs import reconcile, refresh
+from pipelines.jobs import maintain, reconcile, refresh
 
-__all__ = ["SCHEDULES", "daily_refresh", "weekly_reconciliation"]
+__all__ = ["SCHEDULES", "daily_refresh", "weekly_maintenance", "weekly_reconciliation"]
 
 daily_refresh = dg.ScheduleDefinition(
     name="daily_refresh",
@@ -26,4 +26,12 @@ weekly_reconciliation = dg.ScheduleDefinition(
     description="The sweep over Stripe's lists and over the ledger, in the quietest hours.",
 )
 
-SCHEDULES = (daily_refresh, weekly_reconciliation)
+weekly_maintenance = dg.ScheduleDefinition(
+    name="weekly_maintenance",
+    job=maintain,
+    cron_schedule="0 1 * * 0",
+    execution_timezone="UTC",
+    description="Compaction and clearing up, before the week's reconciliation and far from the daily refresh.",
+)
+
+SCHEDULES = (daily_refresh, weekly_reconciliation, weekly_maintenance)

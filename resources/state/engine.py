@@ -39,7 +39,7 @@ class State:
 
     def __init__(self, url: str) -> None:
         parsed = make_url(url)
-        if parsed.drivername == "postgresql":
+        if parsed.drivername in ("postgres", "postgresql"):
             # Written out, as SQLAlchemy's default driver for plain postgresql URLs changes with 2.1.
             parsed = parsed.set(drivername="postgresql+psycopg2")
         self._url = parsed

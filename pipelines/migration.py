@@ -1,0 +1,40 @@
+"""Bringing both databases to the schema of this version: the state, and Dagster's own storage.
+
+Here: the command `migrate`. Runs bring the state up to date by themselves; a deployment does it once, before the
+new version starts. Forward only. Not here: the migrations (`resources/migrations`, and Dagster's).
+"""
+
+from collections.abc import Callable
+
+from dagster import DagsterInstance
+from rich.console import Console
+
+from pipelines.answer import Answer
+from pipelines.dagster_home import prepare_dagster_home
+from pipelines.settings import Settings
+from resources.state import State
+
+__all__ = ["migrate"]
+
+
+def migrate(settings: Settings, *, note: Callable[[str], None]) -> Answer:
+    """Migrate both, and say from where to where. Raises: StateError."""
+    prepare_dagster_home(settings)
+    state = State(settings.state_url)
+    try:
+        before, newest = state.revisions()
+        state.migrate()
+    finally:
+        state.close()
+    with DagsterInstance.get() as instance:
+        instance.upgrade(print_fn=lambda line: note(str(line)))
+        storage = type(instance.event_log_storage).__name__
+    kept = "PostgreSQL" if settings.dagster_postgres_url is not None else "SQLite"
+
+    def page(console: Console) -> None:
+        came = "was up to date" if before == newest else f"{before or 'new'} → {newest}"
+        console.print(f"State {came}: {state!r}", highlight=False, soft_wrap=True)
+        console.print(f"Dagster's storage is up to date: {kept}", highlight=False, soft_wrap=True)
+
+    payload = {"state": {"before": before, "after": newest}, "dagster": {"kept_in": kept, "storage": storage}}
+    return Answer(payload=payload, page=page)
