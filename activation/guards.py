@@ -73,10 +73,12 @@ def check_targets(
         return Targets(may_apply=True, warning=warning)
     if stripe_key == "none":
         return Targets(may_apply=False, warning="simulated data is planned for the real Mavera, never applied")
-    raise GuardError("MAVERA_API_KEY is real but STRIPE_API_KEY is a test key: set MAVERA_SANDBOX, or a live key")
+    raise GuardError(
+        "MAVERA_API_KEY is real but Stripe's data is test data: set MAVERA_SANDBOX, or a live STRIPE_API_KEY"
+    )
 
 
 def _live(mavera: MaveraTarget) -> Targets:
     if mavera == "real_sandbox":
-        raise GuardError("MAVERA_SANDBOX is set with a live STRIPE_API_KEY: the header's effect is not confirmed")
+        raise GuardError("MAVERA_SANDBOX is set with live data of Stripe: the header's effect is not confirmed")
     return Targets(may_apply=True, nothing_leaves=mavera == "stand_in")

@@ -1,4 +1,4 @@
-"""Reconciling the ledger with what is at Mavera: unknown outcomes, orphans, drift of credits.
+"""Reconciling the ledger with what is at Mavera: unknown outcomes, texts made in the background, orphans, drift.
 
 Here: the sweep, and what it found. Not here: decisions of a person (`held`). Reads only at Mavera; adopting an
 object is a change of our ledger alone.
@@ -14,6 +14,7 @@ from activation.policy import Kind
 from activation.remote import read_remote
 from activation.settling import resolve_by
 from activation.surfaces import SURFACES
+from resources.mavera import MaveraError
 
 __all__ = ["Orphan", "ReconcileReport", "reconcile"]
 
@@ -31,8 +32,8 @@ class Orphan:
 class ReconcileReport:
     """What the sweep came to.
 
-    `drift` is what the account charged more (or less) than our answers confirmed since the last sweep; None when
-    it cannot be told.
+    `collected` are texts that Mavera had finished since. `drift` is what the account charged more (or less) than
+    our answers confirmed since the last sweep; None when it cannot be told.
     """
 
     looked_up: int
@@ -40,6 +41,7 @@ class ReconcileReport:
     held: int
     freed: int
     waiting: int
+    collected: int
     orphans: tuple[Orphan, ...]
     unread: tuple[str, ...]
     drift: int | None
@@ -59,6 +61,7 @@ async def reconcile(account: Account, *, run_id: str, actor: str, wait: bool = F
         await _until_settled(account, rows)
         ledger.recover(run=run)
     view = await read_remote(account.mavera, SURFACES, now=account.clock())
+    collected = await _collect(account)
     found = [await resolve_by(account, row, view, run=run) for row in ledger.intents(states=("sent", "unknown"))]
     ours = {one.token for one in ledger.objects()} | {row.token for row in ledger.intents()}
     orphans = tuple(
@@ -73,10 +76,27 @@ async def reconcile(account: Account, *, run_id: str, actor: str, wait: bool = F
         held=found.count("held"),
         freed=found.count("resend"),
         waiting=found.count("waits"),
+        collected=collected,
         orphans=orphans,
         unread=tuple(f"{kind}: {error}" for kind, error in view.errors.items()),
         drift=_drift(account, None if view.usage is None else view.usage.used),
     )
+
+
+async def _collect(account: Account) -> int:
+    """Read once each object whose text was not finished; returns how many are finished now."""
+    collected = 0
+    for one in account.ledger.objects():
+        if one.result_status != "pending":
+            continue
+        try:
+            answer = await SURFACES[one.kind].refreshed(account.mavera, one.remote_id)
+        except MaveraError:
+            continue  # it stays pending, and the next sweep asks again
+        if answer is not None and answer.status != "pending":
+            account.ledger.refresh_result(one, status=answer.status, result=answer.result)
+            collected += 1
+    return collected
 
 
 async def _until_settled(account: Account, rows: Sequence[Intent]) -> None:

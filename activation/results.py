@@ -19,7 +19,7 @@ from activation.registry import StoredObject
 from activation.tables import MAVERA_TABLES
 from resources.state.ledger import attempts, intents
 
-__all__ = ["plan_table", "tables_of"]
+__all__ = ["objects_tables", "plan_table", "tables_of"]
 
 Row = dict[str, Any]
 
@@ -58,14 +58,21 @@ def plan_table(plan: Plan) -> pa.Table:
 
 def tables_of(account: Account, plan: Plan, rows: Sequence[Ended], *, run_id: str) -> Mapping[str, pa.Table]:
     """All tables that carrying out a plan writes, by name."""
-    objects = account.ledger.objects()
     made: dict[str, list[Row]] = {
         "outcomes": [{"plan_hash": plan.hash, "run_id": run_id, **_outcome(row)} for row in rows],
+        "spend": _spend_rows(account),
+    }
+    return {name: _table(name, found) for name, found in made.items()} | objects_tables(account)
+
+
+def objects_tables(account: Account) -> dict[str, pa.Table]:
+    """The tables of our objects at Mavera as the ledger knows them, by name."""
+    objects = account.ledger.objects()
+    made: dict[str, list[Row]] = {
         "personas": [_persona(one) for one in objects if one.kind is Kind.PERSONA],
         "generations": _texts(objects, Kind.GENERATION, _generation),
         "case_studies": _texts(objects, Kind.CASE_STUDY, _case_study),
         "copy_fixes": _texts(objects, Kind.COPY_FIX, _copy_fix),
-        "spend": _spend_rows(account),
     }
     return {name: _table(name, found) for name, found in made.items()}
 

@@ -1,11 +1,12 @@
 """The raw tables: one extraction that brings any of them up to date.
 
 Here: one multi-asset for all Stripe tables, as Stripe's limits are the account's and separate steps would each
-think that they own them. Not here: reading and rows (`ingest`).
+think that they own them; whatever is read (exports, webhooks, the API) is written by this step. Not here: reading
+and rows (`ingest`), what is told about exports (`assets.exports`).
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,14 +15,18 @@ import dagster as dg
 from pydantic import Field
 
 from assets.completeness import completeness_results, completeness_specs
+from assets.exports import export_results, export_specs, load_new_exports
 from assets.tables import OWNERS, table_spec
 from ingest.streams import STREAMS
 from ingest.tables import QUARANTINE, RAW_TABLES
 from resources.progress import Progress
-from resources.wiring import LakeResource, StateResource, StripeResource
+from resources.wiring import ExportsResource, LakeResource, StateResource, StripeResource
 
 if TYPE_CHECKING:
+    from ingest.exports import LoadedExports
     from ingest.report import ExtractReport, StreamProgress, StreamReport, TableReport
+    from ingest.windows import Window
+    from resources.lake import Lake
 
 __all__ = ["STRIPE_ASSETS", "stripe_tables"]
 
@@ -33,6 +38,10 @@ class Extraction(dg.Config):
     """What to read."""
 
     full: bool = Field(False, description="Read everything again instead of what has changed.")
+    delivery: str | None = Field(
+        None,
+        description="Id of an export delivery: load this one and read nothing else. Loading it again is safe.",
+    )
 
 
 def _quarantine_check(table: str) -> dg.AssetCheckSpec:
@@ -48,7 +57,7 @@ def _quarantine_check(table: str) -> dg.AssetCheckSpec:
     specs=[
         table_spec(f"stripe/{name}", schema, kinds={"stripe"}, skippable=True) for name, schema in _TABLES.items()
     ],
-    check_specs=[*(_quarantine_check(name) for name in STREAMS), *completeness_specs()],
+    check_specs=[*(_quarantine_check(name) for name in STREAMS), *completeness_specs(), *export_specs()],
     can_subset=True,
     pool="stripe",
 )
@@ -58,9 +67,10 @@ def stripe_tables(
     stripe: StripeResource,
     lake: LakeResource,
     state: StateResource,
+    exports: ExportsResource,
     progress: dg.ResourceParam[Progress],
 ) -> Iterator[Any]:
-    """Read what has changed at Stripe since the last run, or everything on the first."""
+    """Load new exports, and read what has changed at Stripe since the last run, or everything on the first."""
     from ingest.drain import drain
     from ingest.extract import extract
     from ingest.report import ExtractionFailed, ExtractReport
@@ -88,15 +98,23 @@ def stripe_tables(
                 progress=lambda streams: _tell(progress, streams),
             )
 
-    report: ExtractReport | None
+    chosen = {key.path[-1] for key in context.selected_asset_keys}
+    loaded = load_new_exports(
+        exports, stripe, lake.open(), state.open(), now=_now, delivery=config.delivery, progress=progress
+    )
+    yield from export_results(loaded, chosen)
+    report: ExtractReport | None = None
     failure: ExtractionFailed | None = None
+    if not stripe.has_key or config.delivery is not None:
+        yield from _exported(lake.open(), loaded, chosen)
+        return
     try:
         report = asyncio.run(read())
     except ExtractionFailed as error:
         report, failure = error.report, error
     if report is not None:
         for table in report.tables:
-            if table.version is not None and dg.AssetKey(["stripe", table.table]) in context.selected_asset_keys:
+            if table.version is not None and table.table in chosen:
                 yield _materialized(report, table)
                 if table.mode in ("backfill", "incremental") and table.table in RAW_TABLES:
                     yield from completeness_results(lake.open(), report, table.table)
@@ -123,6 +141,29 @@ def _tell(progress: Progress, streams: "tuple[StreamProgress, ...]") -> None:
         progress.report(
             f"stripe/{one.stream}", one.rows, one.rows if ended else None, one.state if ended else note
         )
+
+
+def _exported(lake: "Lake", loaded: "LoadedExports", chosen: set[str]) -> Iterator[dg.MaterializeResult]:
+    """The tables of a run that loaded exports and nothing else; those that got nothing stand as they were."""
+    written: Mapping[str, str] = {
+        table.table: report.delivery
+        for report in loaded.reports
+        for table in report.tables
+        if table.version is not None
+    }
+    for table in sorted(chosen):
+        version = lake.version(f"stripe/{table}")
+        if version is not None:
+            yield dg.MaterializeResult(
+                asset_key=["stripe", table],
+                metadata={
+                    "dagster/row_count": lake.row_count(f"stripe/{table}"),
+                    "mode": "export" if table in written else "unchanged",
+                    "delivery": written.get(table, "none"),
+                    "delta_version": version,
+                },
+                data_version=dg.DataVersion(f"delta:{version}"),
+            )
 
 
 def _materialized(report: "ExtractReport", table: "TableReport") -> dg.MaterializeResult:
@@ -155,27 +196,51 @@ def _quarantine_result(stream: "StreamReport") -> dg.AssetCheckResult:
     )
 
 
+class Sweeping(dg.Config):
+    """What to compare: everything, or a stretch of time that is read again without comparing."""
+
+    created_from: str | None = Field(
+        None, description="Read again what was created from this time on (ISO 8601, UTC) instead of comparing."
+    )
+    created_to: str | None = Field(None, description="End of that stretch, not included. Default: now.")
+
+
 @dg.asset(
     key=["stripe", "reconciliation"],
     group_name="stripe",
     kinds={"stripe"},
     owners=OWNERS,
     deps=[["stripe", name] for name in STREAMS],
-    description="The sweep: what is stored against what Stripe lists, by window, repaired where they differ.",
+    description=(
+        "The sweep: what is stored against what Stripe lists, by window, repaired where they differ. With "
+        "`created_from` it is a backfill: what was created in that stretch of time is read again."
+    ),
+    output_required=False,
     pool="stripe",
 )
 def stripe_reconciliation(
-    stripe: StripeResource, lake: LakeResource, state: StateResource
-) -> dg.MaterializeResult:
-    """Find what events and webhooks have missed, and repair it."""
+    context: dg.AssetExecutionContext,
+    config: Sweeping,
+    stripe: StripeResource,
+    lake: LakeResource,
+    state: StateResource,
+) -> Iterator[dg.MaterializeResult]:
+    """Find what events and webhooks have missed, and repair it; or read a stretch of time again."""
     from ingest.sweep import SweepReport, sweep
+
+    window = _window(config)
+    if not stripe.has_key:
+        context.log.info("exports are full copies: without STRIPE_API_KEY there is nothing to compare them with")
+        return
 
     async def compare() -> SweepReport:
         async with stripe.open() as api:
-            return await sweep(api, lake.open(), state.open(), now=_now, staging=Path(stripe.staging))
+            return await sweep(
+                api, lake.open(), state.open(), now=_now, staging=Path(stripe.staging), created=window
+            )
 
     report = asyncio.run(compare())
-    return dg.MaterializeResult(
+    yield dg.MaterializeResult(
         metadata={
             "windows": sum(stream.windows for stream in report.streams),
             "differing_windows": sum(stream.differing for stream in report.streams),
@@ -185,6 +250,29 @@ def stripe_reconciliation(
             "complete": report.complete,
         }
     )
+
+
+def _window(config: Sweeping) -> "Window | None":
+    """The stretch of creation times that is asked for. Raises: dg.Failure."""
+    from ingest.windows import Window
+
+    if config.created_from is None:
+        if config.created_to is not None:
+            raise dg.Failure("created_to needs created_from", allow_retries=False)
+        return None
+    start = _seconds(config.created_from)
+    end = _seconds(config.created_to) if config.created_to is not None else int(_now().timestamp()) + 1
+    if start >= end:
+        raise dg.Failure(f"created_from {config.created_from} does not lie before created_to", allow_retries=False)
+    return Window(start, end)
+
+
+def _seconds(text: str) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise dg.Failure(f"{text!r} is not a time in ISO 8601, as 2026-01-31", allow_retries=False) from error
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
 
 
 STRIPE_ASSETS = (stripe_tables, stripe_reconciliation)

@@ -2,7 +2,8 @@
 
 Here: windows that each hold at most a page of stored rows, asked all at once without `expand` and compared row by
 row; only those that differ are listed again in full, and what the list lacks is read by id. So missed events and
-deletes cost a few requests, and an equal table one request per hundred rows. Not here: the merge.
+deletes cost a few requests, and an equal table one request per hundred rows. A backfill is a sweep that takes the
+stretch of time it was given for different without comparing. Not here: the merge.
 """
 
 import asyncio
@@ -81,23 +82,25 @@ async def sweep(
     now: Callable[[], datetime],
     staging: Path,
     tables: Sequence[str] | None = None,
+    created: Window | None = None,
 ) -> SweepReport:
     """Compare the loaded tables, or those named, with Stripe's lists and repair what differs.
 
-    The sweep is optional work: it stops where the request budget is reached.
+    With `created`, nothing is compared: all objects created in that window (seconds) are read again, and lists
+    that Stripe cannot cut by time are read whole. The sweep is optional work: it stops at the request budget.
     Raises: StripeError, StagingError, LakeError.
     """
     async with repairing(api, lake, state, now=now, staging=staging, kind="sweep") as repair:
         await api.list_page(EVENTS.path, {"limit": 1})  # the server's clock
         streams = [s for s in chosen(tables) if s is not EVENTS and s.table in repair.loaded]
-        sweeps = [_Sweep(api, lake, repair, stream) for stream in streams]
+        sweeps = [_Sweep(api, lake, repair, stream, created) for stream in streams]
         swept = await asyncio.gather(*(one.run() for one in sweeps))
         parts = [one.part for one in sweeps if not one.equal]
         repaired: dict[str, int] = {}
         for write in await repair.commit(parts):
             repaired[write.table] = repaired.get(write.table, 0) + write.written + write.left
         complete = all(stream.finished for stream in swept)
-        if complete and tables is None:
+        if complete and tables is None and created is None:
             ExtractionState(state, now).swept(repair.account)
     return SweepReport(tuple(swept), repaired, api.limiter.total.requests, complete)
 
@@ -105,8 +108,9 @@ async def sweep(
 class _Sweep:
     """The sweep of one stream."""
 
-    def __init__(self, api: StripeApi, lake: Lake, repair: Repair, stream: Stream) -> None:
+    def __init__(self, api: StripeApi, lake: Lake, repair: Repair, stream: Stream, created: Window | None) -> None:
         self._api, self._lake, self._repair, self._stream = api, lake, repair, stream
+        self._again = created if stream.created else None
         self.part = repair.changes.part_of(stream.table)
         self.equal = False
         self._columns = _compared(stream.table)
@@ -116,9 +120,11 @@ class _Sweep:
     async def run(self) -> SweptStream:
         """Compare, list again, read again."""
         stored = await asyncio.to_thread(self._stored)
-        windows = self._windows(stored) if self._stream.created else []
+        windows = self._windows(stored) if self._stream.created and self._again is None else []
         differing: list[Window] = []
-        if self._stream.created:
+        if self._again is not None:
+            differing = [Window(self._again.gte, self._again.lt)]
+        elif self._stream.created:
             try:
                 async with asyncio.TaskGroup() as group:
                     for window in windows:
@@ -146,8 +152,11 @@ class _Sweep:
     def _stored(self) -> _Stored:
         found = _Stored()
         for row in _rows(self._lake, self._stream.table):
+            created = (row["created"] or 0) // MICROS
+            if self._again is not None and not _within(created, self._again):
+                continue
             found.rows[row["id"]] = _hash(row, self._columns)
-            found.created.append(((row["created"] or 0) // MICROS, row["id"]))
+            found.created.append((created, row["id"]))
             if row["deleted"]:
                 found.deleted.add(row["id"])
         found.created.sort()
@@ -216,6 +225,10 @@ class _Sweep:
             if stored.children.get(row["id"]) != _hash(row, columns):
                 return False
         return all(stored.children_of.get(parent) == count for parent, count in counts.items())
+
+
+def _within(created: int, window: Window) -> bool:
+    return window.gte <= created and (window.lt is None or created < window.lt)
 
 
 def _compared(table: str) -> tuple[str, ...]:

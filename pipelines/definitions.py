@@ -19,6 +19,7 @@ from pipelines.schedules import SCHEDULES
 from pipelines.settings import Settings
 from resources.progress import Logged, Progress
 from resources.wiring import (
+    ExportsResource,
     LakeResource,
     MaveraResource,
     RatesResource,
@@ -72,6 +73,12 @@ def resources_of(settings: Settings, progress: Progress) -> dict[str, Any]:
             sandbox=settings.mavera_sandbox,
             workspace=settings.mavera_workspace,
         ),
+        "exports": ExportsResource(
+            uri=settings.stripe_exports_uri,
+            livemode=settings.livemode,
+            lag_hours=settings.stripe_exports_lag_hours,
+            csv_without_discounts=settings.stripe_exports_without_discounts,
+        ),
         "lake": LakeResource(uri=settings.lake),
         "state": StateResource(url=settings.state_url),
         "rates": RatesResource(source=settings.fx_source),
@@ -93,6 +100,7 @@ def _paid_work(settings: Settings) -> PaidWork:
             **waits,
         ),
         operator_file=settings.operator_path,
+        callback_url=settings.mavera_callback_url,
         refusal=None if targets.may_apply else targets.warning,
     )
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from activation.guards import GuardError, MaveraTarget, Targets, check_targets, stripe_key_kind
+from activation.guards import GuardError, MaveraTarget, StripeKeyKind, Targets, check_targets, stripe_key_kind
 from resources.mavera_address import is_loopback
 
 __all__ = [
@@ -70,7 +70,24 @@ class Settings(BaseSettings):
         None, gt=0, description="Most Stripe requests a run may send; optional look-ups stop first. Default: none."
     )
     stripe_exports_uri: str | None = Field(
-        None, description="Folder or bucket with Stripe Data Pipeline or Dashboard exports."
+        None,
+        description=(
+            "Folder or bucket with Stripe Data Pipeline or Dashboard exports: read beside the API, or in its "
+            "place when no `STRIPE_API_KEY` is set."
+        ),
+    )
+    stripe_exports_mode: Literal["live", "test"] = Field(
+        "live", description="Which tree of the exports is read without a key; with one, the key's mode decides."
+    )
+    stripe_exports_lag_hours: float = Field(
+        12, ge=0, description="Age of what a Data Pipeline run shows when its marker appears. Stripe states 12 h."
+    )
+    stripe_exports_without_discounts: bool = Field(
+        False,
+        description=(
+            "Your word that no subscription has a discount: the Dashboard's CSV does not show them, and MRR from "
+            "that file alone is incomplete without it."
+        ),
     )
     mavera_api_key: SecretStr | None = Field(None, description="Mavera key. Unset: sandbox.")
     mavera_api_base: str | None = Field(
@@ -79,6 +96,9 @@ class Settings(BaseSettings):
     mavera_sandbox: bool = Field(False, description="Send `X-Mavera-Sandbox: true` with every Mavera request.")
     mavera_webhook_secret: SecretStr | None = Field(
         None, description="Secret that signs Mavera's generation callbacks. Unset: callbacks are refused."
+    )
+    mavera_callback_url: str | None = Field(
+        None, description="Public https address of `/webhooks/mavera`, given to Mavera with each generation."
     )
     mavera_workspace: str | None = Field(
         None, description="Mavera workspace id for generations. Default: the key's."
@@ -125,10 +145,22 @@ class Settings(BaseSettings):
             "`operator.toml`; the sandbox business uses `operator.example.toml`."
         ),
     )
+    notify_slack_webhook_url: SecretStr | None = Field(
+        None, description="Incoming webhook of the Slack channel that hears of failed runs and of what waits."
+    )
+    notify_smtp_url: SecretStr | None = Field(
+        None,
+        description="Mail server for the same: `smtp://user:password@host:587`, or `smtps://` for TLS at once.",
+    )
+    notify_email_from: str | None = Field(None, description="Sender of these mails.")
+    notify_email_to: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Receivers of these mails, separated by commas."
+    )
+    dagster_ui_url: str = Field("http://127.0.0.1:3000", description="Address of the Dagster UI in messages.")
     sandbox_customers: int = Field(1_500, gt=0, description="Size of the simulated business.")
     sandbox_seed: int = Field(7, description="Seed of the simulated business.")
 
-    @field_validator("stripe_webhook_secrets", mode="before")
+    @field_validator("stripe_webhook_secrets", "notify_email_to", mode="before")
     @classmethod
     def _split_secrets(cls, value: Any) -> Any:
         return (
@@ -146,7 +178,11 @@ class Settings(BaseSettings):
         "fx_rates_uri",
         "stripe_exports_uri",
         "mavera_webhook_secret",
+        "mavera_callback_url",
         "mavera_workspace",
+        "notify_slack_webhook_url",
+        "notify_smtp_url",
+        "notify_email_from",
         mode="before",
     )
     @classmethod
@@ -171,10 +207,21 @@ class Settings(BaseSettings):
                 raise ValueError(f"{name}_API_BASE names {_host(base)} but {name}_API_KEY is not set")
         return self
 
+    @model_validator(mode="after")
+    def _mail_has_both_ends(self) -> Self:
+        if self.notify_smtp_url is not None and not (self.notify_email_from and self.notify_email_to):
+            raise ValueError("NOTIFY_SMTP_URL is set: set NOTIFY_EMAIL_FROM and NOTIFY_EMAIL_TO as well")
+        return self
+
+    @property
+    def exports_only(self) -> bool:
+        """Exports in place of the API: there is no key, but there are files."""
+        return self.stripe_api_key is None and self.stripe_exports_uri is not None
+
     @property
     def stripe_is_sandbox(self) -> bool:
-        """No Stripe key: the pretend Stripe is used."""
-        return self.stripe_api_key is None
+        """Neither key nor exports: the pretend Stripe is used."""
+        return self.stripe_api_key is None and not self.exports_only
 
     @property
     def mavera_is_sandbox(self) -> bool:
@@ -183,15 +230,27 @@ class Settings(BaseSettings):
 
     @cached_property
     def mode(self) -> Mode:
-        """Whose data this is, by the Stripe key."""
+        """Whose data this is, by the Stripe key, or by the tree of exports that is read."""
         if self.stripe_api_key is None:
-            return Mode.SANDBOX
+            return Mode(self.stripe_exports_mode) if self.exports_only else Mode.SANDBOX
         return Mode.LIVE if "_live_" in self.stripe_api_key.get_secret_value() else Mode.TEST
 
     @property
+    def livemode(self) -> bool:
+        """The side of Stripe that is read: exports, events and webhooks of the other are left alone."""
+        return self.mode is Mode.LIVE
+
+    @property
     def stripe_key(self) -> SecretStr:
-        """The key in use; the sandbox has one of its own."""
-        return self.stripe_api_key or SecretStr(_SANDBOX_STRIPE_KEY)
+        """The key in use; the sandbox has one of its own, exports alone have an empty one."""
+        return self.stripe_api_key or SecretStr("" if self.exports_only else _SANDBOX_STRIPE_KEY)
+
+    @property
+    def secrets(self) -> tuple[SecretStr, ...]:
+        """Every secret value, for redaction."""
+        found = [getattr(self, name) for name in type(self).model_fields]
+        flat = [one for value in found for one in (value if isinstance(value, tuple) else (value,))]
+        return tuple(one for one in flat if isinstance(one, SecretStr))
 
     @property
     def mavera_key(self) -> SecretStr:
@@ -224,9 +283,11 @@ class Settings(BaseSettings):
     def targets(self) -> Targets:
         """What these keys and addresses allow together. Raises: GuardError."""
         key = None if self.stripe_api_key is None else self.stripe_api_key.get_secret_value()
+        # Real customers are in real exports, however they were read.
+        exports: StripeKeyKind = "rk_live" if self.mode is Mode.LIVE else "rk_test"
         real: MaveraTarget = "real_sandbox" if self.mavera_sandbox else "real"
         return check_targets(
-            stripe_key=stripe_key_kind(key),
+            stripe_key=exports if self.exports_only else stripe_key_kind(key),
             stripe_is_loopback=_is_loopback(self.stripe_base),
             mavera="stand_in" if self.mavera_is_stand_in else real,
             allow_unrestricted_key=self.stripe_allow_unrestricted_key,
@@ -240,8 +301,8 @@ class Settings(BaseSettings):
 
     @property
     def home(self) -> Path:
-        """Folder of this mode's local data; each simulated business has one of its own."""
-        folder = self.mode.value
+        """Folder of this mode's local data; exports alone and each simulated business have one of their own."""
+        folder = f"{self.mode.value}-exports" if self.exports_only else self.mode.value
         usual = {name: type(self).model_fields[name].default for name in ("sandbox_customers", "sandbox_seed")}
         if self.stripe_is_sandbox and usual != {name: getattr(self, name) for name in usual}:
             folder = f"{folder}-{self.sandbox_customers}-{self.sandbox_seed}"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from resources.stripe_api import StripeApi
 
 __all__ = [
+    "ExportsResource",
     "LakeResource",
     "MaveraResource",
     "RatesResource",
@@ -59,13 +60,18 @@ class StateResource(dg.ConfigurableResource["State"]):
 
 
 class StripeResource(dg.ConfigurableResource["StripeApi"]):
-    """Reading access to one Stripe account."""
+    """Reading access to one Stripe account; without a key nothing but exports is read."""
 
-    api_key: str = Field(description="Restricted key.", json_schema_extra=_SECRET)
+    api_key: str = Field(description="Restricted key; empty: none.", json_schema_extra=_SECRET)
     base_url: str = Field(description="Address of the API.")
     requests_per_second: float | None = Field(None, description="Account limit; by default Stripe's own.")
     request_budget: int | None = Field(None, description="Most requests of a run; optional ones stop first.")
     staging: str = Field(description="Local folder for pages under way; a killed run goes on from it.")
+
+    @property
+    def has_key(self) -> bool:
+        """Whether there is an API to be read."""
+        return bool(self.api_key)
 
     def open(self) -> "StripeApi":
         """A client to enter with `async with`, with a limiter of its own."""
@@ -80,6 +86,17 @@ class StripeResource(dg.ConfigurableResource["StripeApi"]):
             base_url=self.base_url,
             unreachable_after=UNREACHABLE_AFTER_SECONDS,
         )
+
+
+class ExportsResource(dg.ConfigurableResource[None]):
+    """Where Stripe delivers exports, and what an operator knows about them."""
+
+    uri: str | None = Field(None, description="Folder or bucket; none: no exports.")
+    livemode: bool = Field(True, description="Which of the trees `livemode/` and `testmode/` is read.")
+    lag_hours: float = Field(12, description="Age of what a Data Pipeline run shows when its marker appears.")
+    csv_without_discounts: bool = Field(
+        False, description="Subscriptions of the Dashboard's CSV have no discounts."
+    )
 
 
 class MaveraResource(dg.ConfigurableResource["MaveraApi"]):
