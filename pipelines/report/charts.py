@@ -18,7 +18,7 @@ _WIDTH, _HEIGHT = 400, 230
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 6, 10, 34
 _PLOT_W: Final = _WIDTH - _LEFT - _RIGHT
 _PLOT_H: Final = _HEIGHT - _TOP - _BOTTOM
-_GAP: Final = 0.24
+_GAP, _WIDEST = 0.24, 34
 _TICKS: Final = 4
 
 Values = Mapping[str, int]
@@ -42,9 +42,10 @@ def columns(data: Sequence[Column], *, title: str, text: str, axis: AxisLabel) -
     low = min(sum(value for value in column.values.values() if value < 0) for column in data)
     scale = _Scale(low, high)
     slot = _PLOT_W / len(data)
+    width = min(slot * (1 - _GAP), _WIDEST)
     shapes = []
     for number, column in enumerate(data):
-        x = _LEFT + slot * (number + _GAP / 2)
+        x = _LEFT + slot * (number + 0.5) - width / 2
         ups = downs = 0
         for name, value in column.values.items():
             if not value:
@@ -53,11 +54,11 @@ def columns(data: Sequence[Column], *, title: str, text: str, axis: AxisLabel) -
             top, bottom = sorted((scale.y(base), scale.y(base + value)))
             shapes.append(
                 Markup('<rect class="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>').format(
-                    f"s-{name}", x, top, slot * (1 - _GAP), max(bottom - top, 0.8)
+                    f"s-{name}", x, top, width, max(bottom - top, 0.8)
                 )
             )
             ups, downs = (ups + value, downs) if value > 0 else (ups, downs + value)
-        shapes.append(_x_label(x + slot * (1 - _GAP) / 2, column.label, column.below))
+        shapes.append(_x_label(x + width / 2, column.label, column.below))
     return _picture(title, text, [*scale.grid(axis), *shapes])
 
 

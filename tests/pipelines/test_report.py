@@ -314,7 +314,7 @@ def test_every_part_says_what_its_tables_say(lake: Lake) -> None:
     _write(lake)
     html = page(_facts(lake))
     text = _Reader(html).text
-    assert "MRR 90,537.01 USD every customer complete" in text
+    assert "MRR 90,537.01 USD known for every customer" in text
     assert "Paying customers 59 of 61 customers" in text
     assert "MRR at risk 89,037.01 USD 29 customers, 98.3% of MRR" in text
     assert "550 of a budget of 1,000" in text
@@ -333,7 +333,7 @@ def test_every_part_says_what_its_tables_say(lake: Lake) -> None:
     assert "market:country:LU:usd fewer than 25 customers" in _section(html, "plan")
     assert "550 credits counted in 2026-05 of a budget of 1,000 (55%)." in _section(html, "spend")
     assert "250 of them are confirmed" in _section(html, "spend")
-    assert "1 attempts have no outcome yet" in _section(html, "spend")
+    assert "1 attempt has no outcome yet" in _section(html, "spend")
     assert "590 credits ever" in _section(html, "spend")
     assert "default-v1" in _section(html, "sources")
     assert "stripe/charges 3" in _section(html, "sources")
