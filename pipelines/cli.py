@@ -250,12 +250,46 @@ def sandbox(
 
 
 @app.command()
+def webhooks(
+    host: Annotated[str, typer.Option(help="Address to listen on; put a proxy with TLS in front.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+) -> None:
+    """Receive webhooks of Stripe and callbacks of Mavera until interrupted. It stores them and starts nothing."""
+    from pipelines.receiver import serve_webhooks
+
+    serve_webhooks(Settings(), host=host, port=port, note=_note)
+
+
+@app.command()
 def ui(port: Annotated[int, typer.Option(help="Port of the Dagster UI on this machine.")] = 3000) -> None:
     """Open the Dagster UI on the graph, with a sandbox for each side that has no key."""
     from pipelines.ui import serve_ui
 
     with _session() as ready:
         sys.exit(serve_ui(ready, port=port, note=_note))
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Check keys, permissions, clock, places and databases, by reading only; each line says what to do."""
+    from pipelines.doctor import examine, refused_settings
+
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        answer = refused_settings(error)
+    else:
+        with _session(settings) as ready:
+            answer = examine(ready)
+    give(answer, as_json=as_json)
+
+
+@app.command()
+def migrate(as_json: Json = False) -> None:
+    """Bring the state and Dagster's storage to the schema of this version. Forward only; safe to repeat."""
+    from pipelines.migration import migrate as bring_up_to_date
+
+    give(bring_up_to_date(Settings(), note=_note), as_json=as_json)
 
 
 @app.command("settings")

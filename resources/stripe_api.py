@@ -142,6 +142,7 @@ class StripeApi:
             "User-Agent": "stripe-mavera",
         }
         self._pools: dict[str, httpx.AsyncClient] = {}
+        self.answered_version: str | None = None  # of the newest answer
 
     def __repr__(self) -> str:
         return f"StripeApi({self.base_url!r}, {'live' if self.kind.live else 'test'})"
@@ -211,6 +212,7 @@ class StripeApi:
                 seconds = self._monotonic() - began
             if answer is not None and answer.status_code < 400 and body is not None:
                 self.limiter.succeeded(operation, seconds)
+                self.answered_version = answer.headers.get("Stripe-Version", self.answered_version)
                 try:
                     read_at = self.clock.stamp(sent, answer.headers.get("Date"))
                 except ValueError as error:
