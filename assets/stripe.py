@@ -42,6 +42,9 @@ class Extraction(dg.Config):
         None,
         description="Id of an export delivery: load this one and read nothing else. Loading it again is safe.",
     )
+    events_until: str | None = Field(
+        None, description="Work off only webhook events that had arrived by this time (ISO 8601). Default: all."
+    )
 
 
 def _quarantine_check(table: str) -> dg.AssetCheckSpec:
@@ -84,6 +87,7 @@ def stripe_tables(
                 now=_now,
                 staging=Path(stripe.staging),
                 worker=context.run.run_id,
+                until=None if config.events_until is None else _moment(config.events_until),
             )
             if drained.events or drained.put_back:
                 context.log.info(f"webhook inbox: {drained}")
@@ -116,7 +120,7 @@ def stripe_tables(
         for table in report.tables:
             if table.version is not None and table.table in chosen:
                 yield _materialized(report, table)
-                if table.mode in ("backfill", "incremental") and table.table in RAW_TABLES:
+                if table.table in RAW_TABLES:
                     yield from completeness_results(lake.open(), report, table.table)
         for stream in report.streams:
             if (
@@ -260,19 +264,20 @@ def _window(config: Sweeping) -> "Window | None":
         if config.created_to is not None:
             raise dg.Failure("created_to needs created_from", allow_retries=False)
         return None
-    start = _seconds(config.created_from)
-    end = _seconds(config.created_to) if config.created_to is not None else int(_now().timestamp()) + 1
+    start = int(_moment(config.created_from).timestamp())
+    end = int(_now().timestamp()) + 1 if config.created_to is None else int(_moment(config.created_to).timestamp())
     if start >= end:
         raise dg.Failure(f"created_from {config.created_from} does not lie before created_to", allow_retries=False)
     return Window(start, end)
 
 
-def _seconds(text: str) -> int:
+def _moment(text: str) -> datetime:
+    """A time of the run's configuration. Raises: dg.Failure."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise dg.Failure(f"{text!r} is not a time in ISO 8601, as 2026-01-31", allow_retries=False) from error
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 STRIPE_ASSETS = (stripe_tables, stripe_reconciliation)

@@ -42,8 +42,9 @@ async def drain(
     now: Callable[[], datetime],
     staging: Path,
     worker: str,
+    until: datetime | None = None,
 ) -> DrainReport:
-    """Empty the inbox of Stripe's events in batches.
+    """Empty the inbox of Stripe's events in batches, or of those that had arrived at `until`.
 
     A batch that cannot be read is halved until only the objects at fault are left; those are put back (and set
     aside after some tries). Raises: Unreachable, Unauthorized, StripeUnavailable: nothing can be read at all; the
@@ -51,7 +52,7 @@ async def drain(
     """
     events = objects = put_back = 0
     for _ in range(_MOST_BATCHES):
-        batch = claim(state, worker=worker, now=now(), origin="stripe", limit=_BATCH_EVENTS)
+        batch = claim(state, worker=worker, now=now(), origin="stripe", until=until, limit=_BATCH_EVENTS)
         if not batch.objects:
             break
         # By table, as what cannot be read often shares one: a permission is missing, an operation fails.

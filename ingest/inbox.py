@@ -62,16 +62,21 @@ def claim(
     worker: str,
     now: datetime,
     origin: str | None = None,
+    until: datetime | None = None,
     limit: int = 500,
     lease_seconds: int = 300,
     max_attempts: int = 5,
 ) -> Batch:
     """Lease up to `limit` events, oldest first, together with every other waiting event of the same objects.
 
-    `origin` limits it to the events of one sender: whoever reads Stripe again has no answer for Mavera's.
+    `origin` limits it to the events of one sender: whoever reads Stripe again has no answer for Mavera's. `until`
+    limits it to what had arrived by then: a run that makes some tables leaves later events to the run that makes
+    theirs.
     """
     lease_until = now + timedelta(seconds=lease_seconds)
-    mine = [claimable(now)] if origin is None else [claimable(now), inbox.c.origin == origin]
+    mine = [claimable(now)]
+    mine += [] if origin is None else [inbox.c.origin == origin]
+    mine += [] if until is None else [inbox.c.received_at <= until]
     with state.begin() as connection:
         # A worker that dies while it works on an event never reports it, so worn-out rows are set aside here too.
         connection.execute(
@@ -93,7 +98,7 @@ def claim(
             rows += connection.execute(
                 sa.select(inbox.c.origin, inbox.c.event_id, inbox.c.type, inbox.c.object_type, inbox.c.object_id)
                 .where(
-                    claimable(now),
+                    *mine,
                     sa.tuple_(inbox.c.origin, inbox.c.object_type, inbox.c.object_id).in_(chunk),
                 )
                 .order_by(inbox.c.created, inbox.c.event_id)

@@ -1,4 +1,4 @@
-"""The one assembly of the code location: assets, jobs, schedules and resources for given settings.
+"""The one assembly of the code location: assets, jobs, schedules, sensors and resources for given settings.
 
 Nothing is implemented here and nothing is opened: no file, no socket. `defs` is the only line that acts when the
 module is imported; tests and the command line call `build_definitions` with settings of their own.
@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import dagster as dg
+from pydantic import SecretStr
 
 from activation.policy import Caps, Policy
 from assets.account import PaidWork
@@ -15,9 +16,12 @@ from assets.mavera import MAVERA_ASSETS
 from assets.segments import SEGMENT_ASSETS
 from assets.stripe import STRIPE_ASSETS
 from pipelines.jobs import JOBS
+from pipelines.notify import NotifierResource
 from pipelines.schedules import SCHEDULES
+from pipelines.sensors import SENSORS
 from pipelines.settings import Settings
 from resources.progress import Logged, Progress
+from resources.redaction import register_secrets
 from resources.wiring import (
     ExportsResource,
     LakeResource,
@@ -39,17 +43,24 @@ _STAND_IN_WAITS: dict[str, float] = {
     "await_results_seconds": 30,
     "poll_seconds": 0.2,
 }
-# The daily schedule refreshes everything; a table older than a day and a half missed one.
-_FRESH_WITHIN = timedelta(hours=36)
-_SWEPT_WITHIN = timedelta(days=8)
+# The daily schedule refreshes everything. A table older than a day is late (warn), older than a day and a half it
+# missed a run (fail). Mavera's tables wait for a person's approval first, the sweep is weekly. (warn, fail) each.
+_FRESH_WITHIN = {
+    "stripe": (timedelta(hours=26), timedelta(hours=36)),
+    "segments": (timedelta(hours=26), timedelta(hours=36)),
+    "mavera": (timedelta(days=2), timedelta(days=4)),
+}
+_SWEPT_WITHIN = (timedelta(days=7, hours=12), timedelta(days=9))
 
 
 def build_definitions(settings: Settings, *, progress: Progress | None = None) -> dg.Definitions:
     """The whole code location for `settings`; `progress` listens to long work (default: the log)."""
+    register_secrets(*settings.secrets)
     definitions = dg.Definitions(
         assets=[*STRIPE_ASSETS, *SEGMENT_ASSETS, *MAVERA_ASSETS],
         jobs=JOBS,
         schedules=SCHEDULES,
+        sensors=SENSORS,
         resources=resources_of(settings, progress or Logged()),
         # One process for a run: parallel work is inside the steps, and a process per step costs seconds each.
         executor=dg.in_process_executor,
@@ -84,8 +95,19 @@ def resources_of(settings: Settings, progress: Progress) -> dict[str, Any]:
         "rates": RatesResource(source=settings.fx_source),
         "choices": SegmentChoices(reporting_currency=settings.reporting_currency, engine=settings.segment_engine),
         "paid_work": _paid_work(settings),
+        "notifier": NotifierResource(
+            ui_url=settings.dagster_ui_url,
+            slack_webhook_url=_value(settings.notify_slack_webhook_url),
+            smtp_url=_value(settings.notify_smtp_url),
+            email_from=settings.notify_email_from or "",
+            email_to=list(settings.notify_email_to),
+        ),
         "progress": progress,
     }
+
+
+def _value(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
 
 
 def _paid_work(settings: Settings) -> PaidWork:
@@ -109,8 +131,11 @@ def _with_freshness(spec: dg.AssetSpec) -> dg.AssetSpec:
     """Every table made by the schedule is expected within its period; approvals come when a person gives them."""
     if spec.key.path == ["mavera", "approval"]:
         return spec
-    window = _SWEPT_WITHIN if spec.key.path[-1] == "reconciliation" else _FRESH_WITHIN
-    return spec.replace_attributes(freshness_policy=dg.FreshnessPolicy.time_window(fail_window=window))
+    room, table = spec.key.path
+    warn, fail = _SWEPT_WITHIN if table == "reconciliation" else _FRESH_WITHIN[room]
+    return spec.replace_attributes(
+        freshness_policy=dg.FreshnessPolicy.time_window(fail_window=fail, warn_window=warn)
+    )
 
 
 defs = build_definitions(Settings())

@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 from dagster import DagsterInstance
 
+from pipelines.causes import root_cause
 from pipelines.dagster_home import prepare_dagster_home
 from pipelines.definitions import build_definitions
 from pipelines.settings import Settings
@@ -67,7 +68,7 @@ def _failures(result: dg.ExecuteInProcessResult) -> list[str]:
     lines = []
     for event in result.all_events:
         if event.is_step_failure:
-            lines.append(redact(_root_cause(event.step_failure_data.error)))
+            lines.append(redact(root_cause(event.step_failure_data.error)))
     lines.extend(
         f"{'/'.join(check.asset_key.path)}: check {check.check_name} failed"
         + (f" ({check.description})" if check.description else "")
@@ -88,15 +89,6 @@ def _failed_checks(result: dg.ExecuteInProcessResult, severity: dg.AssetCheckSev
     return [
         check for check in result.get_asset_check_evaluations() if not check.passed and check.severity == severity
     ]
-
-
-def _root_cause(error: Any) -> str:
-    """The message of the innermost error of a failed step, on one line, without Dagster's wrapping."""
-    while error.cause is not None:
-        error = error.cause
-    name, _, message = str(error.message).strip().partition(":")
-    text = message.strip() or name
-    return " ".join(text.split())
 
 
 def _seconds(result: dg.ExecuteInProcessResult) -> dict[str, float]:

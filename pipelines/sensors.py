@@ -1,0 +1,208 @@
+"""What starts work when something happens outside: an export arrives, an event arrives, a run fails.
+
+Here: the wiring of pure decisions (`ingest.exports.find_deliveries`, `ingest.inbox_tick.decide`) to runs. Cursor
+and requests are returned together, so that a tick that dies is repeated as a whole; run keys come from content, so
+that nothing is asked for twice. No run that is requested here pays: the last table it makes is the plan. A failed
+read is a skip with its reason, never an empty list. Not here: what runs at fixed times (`pipelines.schedules`).
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import dagster as dg
+
+from assets.exports import export_source
+from pipelines.causes import root_cause
+from pipelines.jobs import reconcile, refresh
+from pipelines.notify import Message, NotifierResource
+from pipelines.selection import PLAN, RELEASED, tables_to_make
+from resources.wiring import ExportsResource, LakeResource, StateResource
+
+if TYPE_CHECKING:
+    from ingest.exports import Delivery
+    from ingest.inbox_tick import InboxDecision
+
+__all__ = ["SENSORS", "new_exports", "run_failures", "warnings_of_runs", "webhook_inbox"]
+
+# All of them only read and notify, and do nothing before there are exports, events or failures: safe to be on.
+_ON: Final = dg.DefaultSensorStatus.RUNNING
+_CALLBACKS: Final = "reconciliation"
+_EVALUATED: Final = dg.DagsterEventType.ASSET_CHECK_EVALUATION
+
+
+@dg.sensor(
+    jobs=[refresh],
+    minimum_interval_seconds=60,
+    default_status=_ON,
+    description="Loads each complete export once, and makes what follows from its tables, up to the plan.",
+)
+def new_exports(
+    context: dg.SensorEvaluationContext,
+    exports: ExportsResource,
+    lake: LakeResource,
+    state: StateResource,
+    notifier: NotifierResource,
+) -> dg.SensorResult | dg.SkipReason:
+    """Look at names, sizes and times of the files; nothing is downloaded."""
+    from ingest.exports import find_deliveries, list_files
+
+    source = export_source(exports)
+    if source is None:
+        return dg.SkipReason("STRIPE_EXPORTS_URI is not set")
+    try:
+        listing = list_files(source.uri)
+    except OSError as error:
+        return dg.SkipReason(f"the exports cannot be listed: {error}")
+    tick = find_deliveries(listing, context.cursor, layout=source.layout)
+    if tick.problems:
+        notifier.open().send(
+            Message(level="warning", title="Files among the exports that nobody knows", lines=tick.problems)
+        )
+    new = tick.deliveries and _not_loaded(tick.deliveries, state)
+    if not new:
+        reason = tick.skip_reason or "the command line has loaded them already"
+        return dg.SensorResult(skip_reason=reason, cursor=tick.cursor)
+    is_there = lake.open().exists
+    return dg.SensorResult(run_requests=[_load(one, is_there) for one in new], cursor=tick.cursor)
+
+
+def _not_loaded(deliveries: "Iterable[Delivery]", state: StateResource) -> "list[Delivery]":
+    from resources.state.exports import loaded_deliveries
+
+    database = state.open()
+    loaded = loaded_deliveries(database)
+    database.close()
+    return [one for one in deliveries if one.id not in loaded]
+
+
+def _load(delivery: "Delivery", is_there: Callable[[str], bool]) -> dg.RunRequest:
+    from ingest.exports import raw_tables
+
+    changed = {f"stripe/{table}" for table in raw_tables(delivery)}
+    return dg.RunRequest(
+        run_key=delivery.run_key,
+        job_name=refresh.name,
+        asset_selection=_keys({*tables_to_make(changed, is_there=is_there), "stripe/quarantine", PLAN}),
+        run_config={"ops": {"stripe_tables": {"config": {"delivery": delivery.id}}}},
+        tags={"started_by": f"export ({delivery.kind})"},
+    )
+
+
+@dg.sensor(
+    jobs=[refresh, reconcile],
+    minimum_interval_seconds=10,
+    default_status=_ON,
+    description="Works off webhooks: reads the objects they name again and makes what follows, up to the plan.",
+)
+def webhook_inbox(
+    context: dg.SensorEvaluationContext, lake: LakeResource, state: StateResource
+) -> dg.SensorResult:
+    """Wait until a burst is over, then ask for exactly the tables that its events change."""
+    from ingest.inbox_tick import decide, waiting
+
+    now = datetime.now(UTC)
+    database = state.open()
+    found = waiting(database, now=now)
+    database.close()
+    decision = decide(found, context.cursor, now=now)
+    if decision.run_key is None:
+        return dg.SensorResult(skip_reason=decision.skip_reason, cursor=decision.cursor)
+    requests = list(_work_off(decision, until=found.newest, is_there=lake.open().exists))
+    return dg.SensorResult(run_requests=requests, cursor=decision.cursor)
+
+
+def _work_off(
+    decision: "InboxDecision", *, until: datetime | None, is_there: Callable[[str], bool]
+) -> Iterator[dg.RunRequest]:
+    """A run for Stripe's events, one for Mavera's callbacks."""
+    due = decision.due
+    if due.tables:
+        wanted = {f"segments/{name}" for name in due.segments}
+        pages = due.surfaces - {_CALLBACKS}
+        changed = {f"stripe/{name}" for name in due.tables}
+        tables = tables_to_make(changed, wanted={*wanted, RELEASED} if pages else wanted, is_there=is_there)
+        # A later event may ask for other tables: it waits for the run that makes them.
+        limit = {} if until is None else {"events_until": until.isoformat()}
+        yield dg.RunRequest(
+            run_key=decision.run_key,
+            job_name=refresh.name,
+            asset_selection=_keys({*tables, PLAN} if pages else tables),
+            run_config={"ops": {"stripe_tables": {"config": limit}}},
+            tags={"started_by": "webhooks"},
+        )
+    if _CALLBACKS in due.surfaces:
+        yield dg.RunRequest(
+            run_key=f"{decision.run_key}:mavera",
+            job_name=reconcile.name,
+            asset_selection=_keys(["mavera/reconciliation"]),
+            tags={"started_by": "callbacks of Mavera"},
+        )
+
+
+def _keys(tables: Iterable[str]) -> list[dg.AssetKey]:
+    return [dg.AssetKey(table.split("/")) for table in sorted(tables)]
+
+
+@dg.run_failure_sensor(
+    default_status=_ON, description="Tells the channels of the settings which run failed, where and why."
+)
+def run_failures(context: dg.RunFailureSensorContext, notifier: NotifierResource) -> None:
+    """Job, step, cause in one line, and a link."""
+    run = context.dagster_run
+    lines = [
+        f"{event.step_key}: {root_cause(event.step_failure_data.error)}"
+        for event in context.get_step_failure_events()
+    ]
+    told = lines or [context.failure_event.message or "it gave no reason"]
+    cause = run.tags.get("started_by") or run.tags.get("dagster/schedule_name") or "hand"
+    notifier.open().send(
+        Message(
+            level="error",
+            title=f"{run.job_name} failed (started by {cause})",
+            lines=tuple(told),
+            link=notifier.run_link(run.run_id),
+        )
+    )
+
+
+@dg.run_status_sensor(
+    run_status=dg.DagsterRunStatus.SUCCESS,
+    default_status=_ON,
+    description="Tells what a run left for a person: rows that are held, plans to approve, rows in quarantine.",
+)
+def warnings_of_runs(context: dg.RunStatusSensorContext, notifier: NotifierResource) -> None:
+    """Checks that failed as warnings, once: what stays as it was the last time is not told again."""
+    run_id = context.dagster_run.run_id
+    records = context.instance.get_records_for_run(run_id, of_type=_EVALUATED).records
+    evaluations = [_evaluation(record.event_log_entry) for record in records]
+    new = [one for one in evaluations if one and not one.passed and _is_news(context.instance, one)]
+    if new:
+        notifier.open().send(
+            Message(
+                level="warning",
+                title=f"{context.dagster_run.job_name} left something for a person",
+                lines=tuple(
+                    f"{'/'.join(one.asset_key.path)}, {one.check_name}: {one.description or 'failed'}"
+                    for one in new
+                ),
+                link=notifier.run_link(run_id),
+            )
+        )
+
+
+def _is_news(instance: dg.DagsterInstance, evaluation: dg.AssetCheckEvaluation) -> bool:
+    """Whether the evaluation before this one of the same check passed or said something else."""
+    key = dg.AssetCheckKey(evaluation.asset_key, evaluation.check_name)
+    earlier = instance.event_log_storage.get_asset_check_execution_history(key, limit=2)[1:]
+    before = _evaluation(earlier[0].event) if earlier else None
+    return before is None or before.passed or before.description != evaluation.description
+
+
+def _evaluation(entry: dg.EventLogEntry | None) -> dg.AssetCheckEvaluation | None:
+    """What a check said, out of its event."""
+    data = entry.dagster_event.event_specific_data if entry and entry.dagster_event else None
+    return data if isinstance(data, dg.AssetCheckEvaluation) else None
+
+
+SENSORS = (new_exports, webhook_inbox, run_failures, warnings_of_runs)
