@@ -1,0 +1,168 @@
+"""Working off the inbox against the sandbox: objects read once, poison set aside, an outage loses nothing."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from ingest.drain import DrainReport, callbacks, drain
+from resources.limiter import Limiter
+from resources.state.inbox import InboxRow, inbox, insert_events
+from resources.stripe_api import StripeApi, Unreachable
+from sandbox.launch import Sandbox
+from tests.ingest.account import KEY, Account, differences
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(customers=60, seed=7, only="stripe") as running:
+        yield running
+
+
+@pytest.fixture
+def account(sandbox: Sandbox, tmp_path: Path) -> Iterator[Account]:
+    loaded = Account(tmp_path)
+    loaded.extract(sandbox.stripe)
+    yield loaded
+    sandbox.control(reset=True)
+
+
+def event(
+    number: int, object_type: str, object_id: str, *, origin: str = "stripe", at: datetime = NOW
+) -> InboxRow:
+    return InboxRow(
+        origin=origin,
+        event_id=f"evt_{number}",
+        type=f"{object_type}.updated",
+        object_type=object_type,
+        object_id=object_id,
+        account=None,
+        api_version=None,
+        livemode=False,
+        created=at,
+        received_at=at,
+        status="pending",
+    )
+
+
+def work_off(account: Account, base: str, *, at: datetime = NOW, until: datetime | None = None) -> DrainReport:
+    async def short(seconds: float) -> None:
+        await asyncio.sleep(seconds / 100)
+
+    async def run() -> DrainReport:
+        limiter = Limiter(requests_per_second=2_000, operation_per_second=2_000)
+        async with StripeApi(
+            KEY, base_url=base, limiter=limiter, unreachable_after=0.5, unavailable_after=0.5, sleep=short
+        ) as api:
+            return await drain(
+                api,
+                account.lake,
+                account.state,
+                now=lambda: at,
+                staging=account.folder / "staging",
+                worker="run",
+                until=until,
+            )
+
+    return asyncio.run(run())
+
+
+def rows(account: Account) -> dict[str, tuple[str, str | None]]:
+    with account.state.read() as connection:
+        found = connection.execute(sa.select(inbox.c.event_id, inbox.c.status, inbox.c.reason)).all()
+    return {row.event_id: (row.status, row.reason) for row in found}
+
+
+def ids(account: Account, table: str, count: int) -> list[str]:
+    return [str(row["id"]) for row in account.rows(table)[:count]]
+
+
+def test_each_object_is_read_once_however_many_events_speak_of_it(sandbox: Sandbox, account: Account) -> None:
+    first, gone = ids(account, "customers", 2)
+    sandbox.control(mutate=[{"resource": "customers", "update": 1, "ids": [first]}])
+    sandbox.control(mutate=[{"resource": "customers", "delete": 1, "ids": [gone]}])
+    speaking = [event(number, "customer", first) for number in range(5)]
+    insert_events(account.state, [*speaking, event(9, "customer", gone), event(10, "balance", "balance_1")])
+    before = sandbox.stats()["operations"].get("GET /v1/customers/{id}", 0)
+
+    report = work_off(account, sandbox.stripe)
+    assert (report.events, report.objects, report.put_back) == (7, 3, 0)
+    assert sandbox.stats()["operations"]["GET /v1/customers/{id}"] - before == 2
+    assert differences(account, sandbox, ["customers"]) == []
+    assert [row["deleted"] for row in account.rows("customers") if row["id"] == gone] == [True]
+    assert {status for status, _ in rows(account).values()} == {"done"}
+    assert work_off(account, sandbox.stripe) == DrainReport()
+
+
+def test_what_cannot_be_read_is_set_aside_after_some_tries_and_the_others_go_on(
+    sandbox: Sandbox, account: Account
+) -> None:
+    customers, disputes = ids(account, "customers", 6), ids(account, "disputes", 1)
+    sandbox.control(faults={"forbidden": ["disputes"]})
+    known = [event(number, "customer", one) for number, one in enumerate(customers)]
+    insert_events(account.state, [*known, event(100, "dispute", disputes[0])])
+
+    report = work_off(account, sandbox.stripe)
+    assert (report.objects, report.put_back) == (6, 1)
+    status, reason = rows(account)["evt_100"]
+    assert status == "pending"
+    assert "rak_dispute_read" in str(reason)
+    for attempt in range(1, 5):
+        work_off(account, sandbox.stripe, at=NOW + timedelta(minutes=2 * attempt))
+    assert rows(account)["evt_100"][0] == "poison"
+    assert {rows(account)[f"evt_{number}"][0] for number in range(6)} == {"done"}
+
+
+def test_an_object_that_stripe_fails_on_does_not_stop_the_others(sandbox: Sandbox, account: Account) -> None:
+    (customer,), (charge,) = ids(account, "customers", 1), ids(account, "charges", 1)
+    failing: dict[str, Any] = {"operation": "GET /v1/charges/{id}", "status": 500, "times": 10_000}
+    sandbox.control(faults={"scripts": [failing]})
+    insert_events(account.state, [event(1, "customer", customer), event(2, "charge", charge)])
+    report = work_off(account, sandbox.stripe)
+    assert (report.objects, report.put_back) == (1, 1)
+    assert (rows(account)["evt_1"][0], rows(account)["evt_2"][0]) == ("done", "pending")
+
+
+def test_when_stripe_does_not_answer_every_event_waits(sandbox: Sandbox, account: Account) -> None:
+    (customer,) = ids(account, "customers", 1)
+    insert_events(account.state, [event(1, "customer", customer)])
+    with pytest.raises(Unreachable):
+        work_off(account, "http://127.0.0.1:9")
+    assert rows(account)["evt_1"] == ("pending", "Stripe cannot be asked")
+    assert work_off(account, sandbox.stripe).events == 0, "not before the back-off is over"
+    assert work_off(account, sandbox.stripe, at=NOW + timedelta(minutes=2)).events == 1
+
+
+def test_a_run_leaves_later_events_and_callbacks_of_mavera_alone(sandbox: Sandbox, account: Account) -> None:
+    early, late = ids(account, "customers", 2)
+    insert_events(
+        account.state,
+        [
+            event(1, "customer", early, at=NOW - timedelta(seconds=30)),
+            event(2, "customer", late, at=NOW),
+            event(3, "generation", "gen_1", origin="mavera", at=NOW - timedelta(seconds=30)),
+        ],
+    )
+    report = work_off(account, sandbox.stripe, until=NOW - timedelta(seconds=30))
+    assert report.events == 1
+    assert {name: status for name, (status, _) in rows(account).items()} == {
+        "evt_1": "done",
+        "evt_2": "pending",
+        "evt_3": "pending",
+    }
+
+
+def test_callbacks_are_done_when_mavera_was_read_and_wait_when_it_was_not(account: Account) -> None:
+    insert_events(account.state, [event(1, "generation", "gen_1", origin="mavera")])
+    with pytest.raises(ConnectionError), callbacks(account.state, now=lambda: NOW, worker="run"):
+        raise ConnectionError
+    assert rows(account)["evt_1"] == ("pending", "Mavera could not be read")
+    with callbacks(account.state, now=lambda: NOW + timedelta(minutes=2), worker="run") as called:
+        assert called == 1
+    assert rows(account)["evt_1"] == ("done", None)
