@@ -95,4 +95,4 @@ def refusal(known: Known, row: Operation, body: Mapping[str, Any]) -> str | None
 
     if digest(resolved(body, id_of)) != intent.body_hash:
         return None
-    return f"Mavera refused the same request before ({intent.reason}): change it, or release the row to try again"
+    return f"Mavera refused the same request before ({intent.reason}): a changed brief makes a new request"

@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ingest.backfill import Backfill
 from ingest.changes import ChangeReader
-from ingest.commit import COMMITTED_FIRST, Committer
+from ingest.commit import COMMITTED_FIRST, Committer, lake_table
 from ingest.named import NamedObjects
 from ingest.progress import ProgressBoard
 from ingest.report import ExtractionFailed, ExtractReport, Progress
@@ -154,13 +154,19 @@ class _Extraction:
         wanted = {stream.table for stream in streams}
         if cursor is None:
             return _Plan(self._ordered(wanted), present, floor, mark, skip_landed=False)
-        loaded = set(cursor.loaded)
+        loaded = self._loaded(cursor)
         outdated = present - cursor.events_from > _OLDEST_CURSOR_SECONDS
-        backfill = wanted | loaded if outdated else (wanted if full else wanted - loaded)
+        lost = set(cursor.loaded) - loaded
+        backfill = wanted | loaded | lost if outdated else (wanted if full else wanted - loaded) | lost
         since = mark if backfill >= loaded else cursor.events_from
         return _Plan(
             self._ordered(backfill), present, floor, since, skip_landed=not backfill and bool(cursor.routed)
         )
+
+    def _loaded(self, cursor: Any) -> set[str]:
+        """Streams that are in the lake; a table that was lost is loaded again, whatever the state remembers."""
+        remembered = () if cursor is None else cursor.loaded
+        return {name for name in remembered if self._lake.exists(lake_table(name))}
 
     @staticmethod
     def _ordered(tables: set[str]) -> tuple[str, ...]:
@@ -189,7 +195,7 @@ class _Extraction:
     async def _execute(self, run: RunRow, plan: _Plan, staging: Staging) -> None:
         committer = Committer(self._lake, {"run_id": run.run_id})
         cursor = self._state.cursor(self._tally.account)
-        loaded = set() if cursor is None else set(cursor.loaded)
+        loaded = self._loaded(cursor)
         named = NamedObjects(self._api, self._lake, staging)
         changes = ChangeReader(self._api, self._lake, staging, loaded | set(plan.backfill))
         if plan.backfill:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from resources.state import State
 from resources.state.extraction import ExtractionState, SharedPace
-from resources.stripe_api import PermissionMissing, StripeApi
+from resources.stripe_api import PermissionMissing, StripeApi, WrongAccount
 
 __all__ = ["heartbeat", "identify"]
 
@@ -22,7 +22,9 @@ _BEAT_SECONDS = 1.0
 async def identify(api: StripeApi, state: ExtractionState) -> tuple[str, int]:
     """The account's name in the state, `acct_…:live`, and the second of its creation; asked once per key.
 
-    A key that may not read its account is an account of its own, as old as Stripe.
+    A key that may not read its account is told the id by Stripe's refusal; where it is not, the key is an account
+    of its own, as old as Stripe. Raises: WrongAccount when the state has served another account, as its tables
+    would then mix the two.
     """
     known = state.account_of(api.fingerprint)
     if known is None:
@@ -31,9 +33,16 @@ async def identify(api: StripeApi, state: ExtractionState) -> tuple[str, int]:
             account = (await api.account()).data
             created = account.get("created")
             known = (f"{account['id']}:{mode}", created if isinstance(created, int) else _STRIPE_BEGAN)
-        except PermissionMissing:
-            known = (f"key_{api.fingerprint[:16]}:{mode}", _STRIPE_BEGAN)
-        state.remember_account(api.fingerprint, *known)
+        except PermissionMissing as refusal:
+            name = refusal.account or f"key_{api.fingerprint[:16]}"
+            known = (f"{name}:{mode}", _STRIPE_BEGAN)
+    served = state.accounts()
+    if served and known[0] not in served:
+        raise WrongAccount(
+            f"the tables hold the account {', '.join(sorted(served))} and the key belongs to {known[0]}: "
+            "give each account its own LAKE_URI and STATE_DATABASE_URL"
+        )
+    state.remember_account(api.fingerprint, *known)
     return known
 
 

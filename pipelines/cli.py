@@ -195,23 +195,25 @@ def held_adopt(
 
 
 @held_app.command("release")
-def held_release(key: HeldKey) -> None:
+def held_release(key: HeldKey, as_json: Json = False) -> None:
     """Say that nothing was made: the credits are given back and the next approved plan makes it anew."""
-    _decide(key, "release")
+    _decide(key, "release", as_json=as_json)
 
 
 @held_app.command("retry")
-def held_retry(key: HeldKey) -> None:
+def held_retry(key: HeldKey, as_json: Json = False) -> None:
     """Let the row be sent once more; both attempts stay counted."""
-    _decide(key, "resend")
+    _decide(key, "resend", as_json=as_json)
 
 
-def _decide(key: str, decision: Literal["adopt", "release", "resend"], *, remote_id: str | None = None) -> None:
+def _decide(
+    key: str, decision: Literal["adopt", "release", "resend"], *, as_json: bool, remote_id: str | None = None
+) -> None:
     from pipelines.tasks import decide_held
 
     with _session() as ready:
         answer = decide_held(ready, key, decision, by=getpass.getuser(), remote_id=remote_id)
-    give(answer, as_json=False)
+    give(answer, as_json=as_json)
 
 
 @app.command()

@@ -110,6 +110,14 @@ class Lake:
         except (DeltaError, OSError, pa.ArrowException) as error:
             raise LakeError(f"{table} cannot be read from {self.uri}: {error}") from error
 
+    def facts(self, table: str) -> dict[str, str]:
+        """What the newest commit was told to keep with it; nothing for a table that was never written."""
+        try:
+            newest = self.open(table).history(1)[0]
+        except TableMissingError:
+            return {}
+        return {name: value for name, value in newest.items() if isinstance(value, str)}
+
     def read_or_empty(self, table: str, schema: pa.Schema) -> pa.Table:
         """The table, or no rows of `schema` when it was never written: for tables a first run has not got."""
         try:

@@ -35,10 +35,12 @@ __all__ = [
     "StripeUnavailable",
     "Unauthorized",
     "Unreachable",
+    "WrongAccount",
 ]
 
 API_VERSION = "2025-09-30.clover"
 _PERMISSION = re.compile(r"rak_[a-z_]+")
+_ACCOUNT = re.compile(r"acct_[A-Za-z0-9]+")
 _KEY = re.compile(r"\b([sr]k_(?:live|test)_)\w+")
 _BACKOFF_START, _BACKOFF_CAP = 0.25, 8.0
 _CONNECTIONS = 64
@@ -62,12 +64,19 @@ class Unauthorized(StripeError):
 
 
 class PermissionMissing(StripeError):
-    """The key may not read a resource. `permission` is Stripe's name of what is missing, where it told one."""
+    """The key may not read a resource.
 
-    def __init__(self, operation: str, permission: str | None) -> None:
+    `permission` is Stripe's name of what is missing and `account` the id of the account, where it told them.
+    """
+
+    def __init__(self, operation: str, permission: str | None, *, account: str | None = None) -> None:
         wanted = permission or "a permission that Stripe does not name"
         super().__init__(f"the Stripe key may not call {operation}: it needs {wanted}")
-        self.operation, self.permission = operation, permission
+        self.operation, self.permission, self.account = operation, permission, account
+
+
+class WrongAccount(StripeError):
+    """The key is of another account than the tables."""
 
 
 class BadRequest(StripeError):
@@ -280,8 +289,12 @@ class StripeApi:
         if status == 401:
             return Unauthorized(f"Stripe refuses the key ({message}): check STRIPE_API_KEY")
         if status == 403 or code == "more_permissions_required_for_application":
-            found = _PERMISSION.search(message)
-            return PermissionMissing(operation, found.group() if found else None)
+            permission, account = _PERMISSION.search(message), _ACCOUNT.search(message)
+            return PermissionMissing(
+                operation,
+                permission.group() if permission else None,
+                account=account.group() if account else None,
+            )
         cursor = params.get("starting_after")
         if cursor and status in (400, 404) and (param == "starting_after" or str(cursor) in message):
             return CursorGone(f"{operation}: the cursor object is gone")

@@ -279,6 +279,11 @@ class ExtractionState:
                 .values(committed=True)
             )
 
+    def accounts(self) -> frozenset[str]:
+        """Accounts that have been loaded."""
+        with self._state.read() as connection:
+            return frozenset(connection.scalars(sa.select(cursors.c.account)))
+
     def cursor(self, account: str) -> sa.Row[Any] | None:
         """The account's events cursor and what has been loaded."""
         with self._state.read() as connection:

@@ -33,8 +33,10 @@ _NOT_IN_THE_OBJECT = {"billing", "discount", "version_at", "fetched_at", "source
 class Account:
     """A lake and a state for one sandbox account."""
 
-    def __init__(self, folder: Path, *, rate: float = 2_000, budget: int | None = None) -> None:
-        self.folder, self.rate, self.budget = folder, rate, budget
+    def __init__(
+        self, folder: Path, *, rate: float = 2_000, budget: int | None = None, key: SecretStr = KEY
+    ) -> None:
+        self.folder, self.rate, self.budget, self.key = folder, rate, budget, key
         self.lake = Lake(f"{folder}/lake")
         self.state = State(f"sqlite:///{folder}/state.db")
         metadata.create_all(self.state.engine)
@@ -48,7 +50,7 @@ class Account:
         """One extraction, for tests that run several at once."""
         self.limiter = Limiter(requests_per_second=self.rate, operation_per_second=self.rate, budget=self.budget)
         async with StripeApi(
-            KEY, base_url=base, limiter=self.limiter, unreachable_after=2.0, sleep=_short_sleep
+            self.key, base_url=base, limiter=self.limiter, unreachable_after=2.0, sleep=_short_sleep
         ) as api:
             return await extract(
                 api,

@@ -1,9 +1,11 @@
 """A whole extraction against the sandbox: what is in the lake is what the server has."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from ingest.report import ExtractionFailed
 from sandbox.launch import Sandbox
@@ -152,3 +154,36 @@ def test_the_fan_out_stops_at_the_budget_and_the_next_run_goes_on(sandbox: Sandb
     assert again.table("payment_methods").mode == "backfill"
     assert len(account.rows("payment_methods")) > first
     assert differences(account, sandbox) == []
+
+
+def test_a_table_lost_from_the_lake_is_loaded_again(sandbox: Sandbox, tmp_path: Path) -> None:
+    account = Account(tmp_path)
+    account.extract(sandbox.stripe)
+    shutil.rmtree(account.lake.path("stripe/charges"))
+    report = account.extract(sandbox.stripe)
+    assert report.table("charges").mode == "backfill"
+    assert report.table("customers").mode == "unchanged"
+    assert differences(account, sandbox) == []
+
+
+def test_a_key_of_another_account_is_refused_before_any_table_is_touched(sandbox: Sandbox, tmp_path: Path) -> None:
+    account = Account(tmp_path)
+    account.extract(sandbox.stripe)
+    versions = {table: account.lake.version(f"stripe/{table}") for table in ("customers", "charges")}
+    with (
+        Sandbox(only="stripe", customers=5, seed=99) as other,
+        pytest.raises(ExtractionFailed, match="give each account its own LAKE_URI and STATE_DATABASE_URL"),
+    ):
+        account.extract(other.stripe)
+    assert {table: account.lake.version(f"stripe/{table}") for table in versions} == versions
+
+
+def test_a_key_that_may_not_read_its_account_learns_the_id_from_the_refusal(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    account = Account(tmp_path)
+    first = account.extract(sandbox.stripe)
+    sandbox.control(faults={"forbidden": ["account"]})
+    rotated = Account(tmp_path, key=SecretStr("rk_test_rotated00000000"))
+    again = rotated.extract(sandbox.stripe)
+    assert (again.account, again.mode) == (first.account, "unchanged")
