@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ingest.repair import read_objects_again
 from ingest.sweep import SweepReport, sweep
+from ingest.windows import Window
 from resources.limiter import Limiter
 from resources.stripe_api import StripeApi
 from sandbox.launch import Sandbox
@@ -21,7 +23,7 @@ def sandbox() -> Iterator[Sandbox]:
         yield running
 
 
-def _sweep(account: Account, base: str, budget: int | None = None) -> SweepReport:
+def _sweep(account: Account, base: str, budget: int | None = None, **options: Any) -> SweepReport:
     async def run() -> SweepReport:
         limiter = Limiter(requests_per_second=2_000, operation_per_second=2_000, budget=budget)
         async with StripeApi(KEY, base_url=base, limiter=limiter) as api:
@@ -31,6 +33,7 @@ def _sweep(account: Account, base: str, budget: int | None = None) -> SweepRepor
                 account.state,
                 now=lambda: datetime.now(UTC),
                 staging=account.folder / "staging",
+                **options,
             )
 
     return asyncio.run(run())
@@ -95,3 +98,22 @@ def test_single_objects_are_read_again_by_id(sandbox: Sandbox, tmp_path: Path) -
     asyncio.run(run())
     assert differences(account, sandbox, ["customers"]) == []
     assert {row["id"] for row in account.rows("customers") if row["deleted"]} >= set(wanted["customers"][2:])
+
+
+def test_a_stretch_of_time_is_read_again_whatever_it_holds(sandbox: Sandbox, tmp_path: Path) -> None:
+    account = Account(tmp_path)
+    account.extract(sandbox.stripe)
+    created = sorted(int(row["created"].timestamp()) for row in account.rows("charges"))
+    window = Window(created[len(created) // 3], created[len(created) // 2])
+    before = {row["id"]: row["fetched_at"] for row in account.rows("charges")}
+    report = _sweep(account, sandbox.stripe, created=window, tables=["charges"])
+    assert report.complete
+    again = {
+        row["id"]
+        for row in account.rows("charges")
+        if created[len(created) // 3] <= int(row["created"].timestamp()) < created[len(created) // 2]
+    }
+    assert report.repaired["charges"] == len(again) > 0
+    changed = {row["id"] for row in account.rows("charges") if row["fetched_at"] != before[row["id"]]}
+    assert changed <= again
+    assert differences(account, sandbox, ["charges"]) == []
