@@ -7,6 +7,7 @@ from pathlib import Path
 _ROOT = Path(__file__).parent.parent
 _ROOMS = ("ingest", "segments", "activation", "resources", "assets", "pipelines")
 _PAID = Path("activation/dispatch.py")
+_TELLS = Path("pipelines/notify.py")
 
 
 def _modules() -> Iterator[tuple[Path, ast.Module]]:
@@ -46,7 +47,15 @@ def _reads_environment(tree: ast.Module) -> bool:
 
 
 def test_one_module_alone_sends_to_a_paid_endpoint() -> None:
-    assert [path for path, tree in _modules() if _sends(tree)] == [_PAID]
+    """The other one that sends tells people of failed runs: it knows nothing of Mavera."""
+    assert [path for path, tree in _modules() if _sends(tree)] == [_PAID, _TELLS]
+    assert "mavera" not in {part for name in _imports(_TELLS) for part in name.lower().split(".")}
+
+
+def _imports(path: Path) -> set[str]:
+    tree = ast.parse((_ROOT / path).read_text(encoding="utf-8"))
+    named = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    return named | {one.name for node in ast.walk(tree) if isinstance(node, ast.Import) for one in node.names}
 
 
 def test_nobody_but_the_settings_reads_the_environment() -> None:
