@@ -188,10 +188,12 @@ def held(context: typer.Context, as_json: Json = False) -> None:
 
 @held_app.command("adopt")
 def held_adopt(
-    key: HeldKey, mavera_id: Annotated[str, typer.Argument(help="Id of the object at Mavera.")]
+    key: HeldKey,
+    mavera_id: Annotated[str, typer.Argument(help="Id of the object at Mavera.")],
+    as_json: Json = False,
 ) -> None:
     """Take an object at Mavera as what the row made."""
-    _decide(key, "adopt", remote_id=mavera_id)
+    _decide(key, "adopt", remote_id=mavera_id, as_json=as_json)
 
 
 @held_app.command("release")

@@ -9,13 +9,18 @@ import pytest
 from pipelines.settings import Settings
 from sandbox.launch import Sandbox
 
-CUSTOMERS = 400
-
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    """A simulated business of a few hundred customers and a fresh Mavera key with 10,000 credits."""
-    with Sandbox(customers=CUSTOMERS, seed=7) as running:
+    """A small simulated business, and a fresh Mavera key with 10,000 credits."""
+    with Sandbox(customers=80, seed=7) as running:
+        yield running
+
+
+@pytest.fixture
+def business() -> Iterator[Sandbox]:
+    """A business that is large enough for every kind of segment to pass the release rules."""
+    with Sandbox(customers=800, seed=7) as running:
         yield running
 
 

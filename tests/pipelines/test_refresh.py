@@ -28,12 +28,12 @@ def _charges(sandbox: Sandbox) -> list[dict[str, Any]]:
     return charges
 
 
-def test_a_second_run_spends_nothing_and_creates_nothing(sandbox: Sandbox, settings_for: SettingsFor) -> None:
-    settings = settings_for(sandbox)
+def test_a_second_run_spends_nothing_and_creates_nothing(business: Sandbox, settings_for: SettingsFor) -> None:
+    settings = settings_for(business)
 
     first = _run(settings)
     assert first.exit is Exit.DONE, first.payload
-    paid = _charges(sandbox)
+    paid = _charges(business)
     assert sum(charge["credits"] for charge in paid) == first.payload["credits_charged"] > 0
     made = Counter(line["kind"] for line in first.payload["actions"] if line["action"] == "create")
     assert made.keys() == _SURFACES
@@ -42,7 +42,7 @@ def test_a_second_run_spends_nothing_and_creates_nothing(sandbox: Sandbox, setti
     assert second.exit is Exit.DONE, second.payload
     assert second.payload["credits_charged"] == 0
     assert {line["ending"] for line in second.payload["actions"]} == {"unchanged"}
-    assert _charges(sandbox) == paid
+    assert _charges(business) == paid
 
     lake = Lake(settings.lake)
     for table, wanted in (("personas", 4), ("generations", 1), ("case_studies", 1), ("copy_fixes", 1)):
