@@ -4,6 +4,7 @@ Here: the instance file that `dagster.yaml` becomes. Not here: anything about as
 """
 
 import os
+import sys
 from pathlib import Path
 
 from pipelines.settings import Settings
@@ -45,3 +46,8 @@ def with_driver(url: str) -> str:
     """A PostgreSQL URL with its driver written out: SQLAlchemy's default changes with 2.1."""
     scheme, separator, rest = url.partition("://")
     return f"{_DRIVER}{separator}{rest}" if scheme in ("postgres", "postgresql") else url
+
+
+if __name__ == "__main__":
+    # For containers: their commands are Dagster's own, which only read the file.
+    sys.stdout.write(f"{prepare_dagster_home(Settings())}\n")

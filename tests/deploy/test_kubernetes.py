@@ -1,0 +1,158 @@
+"""The values for Dagster's Helm chart and the receiver's manifest: keys that the chart knows, and nothing unsafe.
+
+The keys are those of the chart's schema (`helm/dagster/values.schema.json` in dagster-io/dagster), copied by hand for
+the parts that are used; Helm itself refuses or ignores others.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+_ROOT = Path(__file__).parents[2]
+_KUBERNETES = _ROOT / "deploy" / "kubernetes"
+_PROJECT = tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+_INSTANCE = yaml.safe_load((_ROOT / "dagster.yaml").read_text(encoding="utf-8"))
+_VALUES = yaml.safe_load((_KUBERNETES / "values.yaml").read_text(encoding="utf-8"))
+_RECEIVER, _RECEIVER_SERVICE = yaml.safe_load_all((_KUBERNETES / "webhooks.yaml").read_text(encoding="utf-8"))
+_EXAMPLES: list[Any] = list(yaml.safe_load_all((_KUBERNETES / "secrets.example.yaml").read_text(encoding="utf-8")))
+
+# The chart's keys, where it refuses others or silently ignores them.
+_CHART: Mapping[str, set[str]] = {
+    "": {
+        "global",
+        "generatePostgresqlPasswordSecret",
+        "postgresql",
+        "dagsterWebserver",
+        "dagsterDaemon",
+        "concurrency",
+        "dagster-user-deployments",
+        "runLauncher",
+        "migrate",
+        "pythonLogs",
+        "retention",
+        "telemetry",
+    },
+    "global": {"postgresqlSecretName", "dagsterHome"},
+    "dagsterWebserver": {
+        "replicaCount",
+        "image",
+        "service",
+        "podSecurityContext",
+        "securityContext",
+        "resources",
+        "env",
+        "envSecrets",
+    },
+    "dagsterDaemon": {
+        "enabled",
+        "image",
+        "podSecurityContext",
+        "securityContext",
+        "resources",
+        "runCoordinator",
+        "runMonitoring",
+        "runRetries",
+        "env",
+        "envSecrets",
+    },
+    "dagsterDaemon.runMonitoring": {
+        "enabled",
+        "startTimeoutSeconds",
+        "cancelTimeoutSeconds",
+        "maxResumeRunAttempts",
+        "pollIntervalSeconds",
+        "freeSlotsAfterRunEndSeconds",
+    },
+    "concurrency": {"enabled", "pools", "runs"},
+    "concurrency.pools": {"defaultLimit", "granularity", "opGranularityRunBuffer"},
+    "retention.sensor.purgeAfterDays": {"skipped", "success", "failure", "started"},
+    "runLauncher.config.k8sRunLauncher": {
+        "image",
+        "imagePullPolicy",
+        "jobNamespace",
+        "loadInclusterConfig",
+        "kubeconfigFile",
+        "envConfigMaps",
+        "envSecrets",
+        "envVars",
+        "volumeMounts",
+        "volumes",
+        "labels",
+        "failPodOnRunFailure",
+        "resources",
+        "securityContext",
+        "runK8sConfig",
+    },
+    "runLauncher.config.k8sRunLauncher.runK8sConfig": {
+        "containerConfig",
+        "podSpecConfig",
+        "podTemplateSpecMetadata",
+        "jobSpecConfig",
+        "jobMetadata",
+    },
+}
+
+
+@pytest.mark.parametrize("path", _CHART)
+def test_the_helm_values_hold_keys_that_the_chart_knows(path: str) -> None:
+    place = _VALUES
+    for name in filter(None, path.split(".")):
+        place = place[name]
+    assert set(place) <= _CHART[path]
+
+
+def test_the_helm_values_say_what_the_instance_file_says() -> None:
+    daemon = _VALUES["dagsterDaemon"]
+    assert _VALUES["concurrency"]["pools"]["defaultLimit"] == _INSTANCE["concurrency"]["pools"]["default_limit"]
+    assert daemon["runMonitoring"]["enabled"] is _INSTANCE["run_monitoring"]["enabled"] is True
+    freed = _INSTANCE["run_monitoring"]["free_slots_after_run_end_seconds"]
+    assert daemon["runMonitoring"]["freeSlotsAfterRunEndSeconds"] == freed
+    assert _VALUES["telemetry"]["enabled"] is _INSTANCE["telemetry"]["enabled"] is False
+    assert _VALUES["pythonLogs"]["managedPythonLoggers"] == _INSTANCE["python_logs"]["managed_python_loggers"]
+    kept = _INSTANCE["retention"]
+    assert _VALUES["retention"]["schedule"]["purgeAfterDays"] == kept["schedule"]["purge_after_days"]
+    sensor = kept["sensor"]["purge_after_days"]
+    assert _VALUES["retention"]["sensor"]["purgeAfterDays"] == {"started": -1, **sensor}
+
+
+def test_a_run_on_kubernetes_happens_once() -> None:
+    """Neither Kubernetes nor Dagster may start a run again: it would go on beside one that still pays."""
+    launcher = _VALUES["runLauncher"]["config"]["k8sRunLauncher"]
+    assert launcher["runK8sConfig"]["jobSpecConfig"]["backoffLimit"] == 0
+    assert _VALUES["dagsterDaemon"]["runRetries"]["enabled"] is False
+    assert _VALUES["dagsterDaemon"]["runMonitoring"]["maxResumeRunAttempts"] == 0
+
+
+def test_nothing_is_published_on_kubernetes_and_pods_are_confined() -> None:
+    assert _VALUES["dagsterWebserver"]["service"]["type"] == "ClusterIP"
+    assert _RECEIVER_SERVICE["spec"]["type"] == "ClusterIP"
+    (deployment,) = _VALUES["dagster-user-deployments"]["deployments"]
+    pod = _RECEIVER["spec"]["template"]["spec"]
+    (receiver,) = pod["containers"]
+    for place in (_VALUES["dagsterWebserver"], _VALUES["dagsterDaemon"], deployment):
+        assert place["podSecurityContext"]["runAsNonRoot"] is True
+        assert place["securityContext"]["allowPrivilegeEscalation"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert receiver["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    image = f"{deployment['image']['repository']}:{deployment['image']['tag']}"
+    assert receiver["image"] == image
+    assert deployment["image"]["tag"] == _PROJECT["project"]["version"]
+
+
+def test_secrets_that_are_referred_to_are_in_the_example_and_empty() -> None:
+    secrets = {one["metadata"]["name"]: one["stringData"] for one in _EXAMPLES if one["kind"] == "Secret"}
+    (deployment,) = _VALUES["dagster-user-deployments"]["deployments"]
+    (receiver,) = _RECEIVER["spec"]["template"]["spec"]["containers"]
+    referred = {entry["name"] for entry in deployment["envSecrets"]}
+    referred |= {entry["secretRef"]["name"] for entry in receiver["envFrom"]}
+    referred.add(_VALUES["global"]["postgresqlSecretName"])
+    assert referred == secrets.keys()
+    assert {value for data in secrets.values() for value in data.values()} == {""}
