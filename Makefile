@@ -8,7 +8,7 @@ STAMP := .venv/.installed
 export UV_PROJECT_ENVIRONMENT := .venv
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: run ui test check bench soak docs clean help
+.PHONY: run ui test check sbom audit bench soak docs clean help
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -32,11 +32,19 @@ ui: $(STAMP) ## the Dagster UI on the same graph
 test: $(STAMP) check ## lint, types and all tests
 	@$(BIN)/pytest -n 2 -m "not soak" tests
 
-check: $(STAMP) ## lint and types
+check: $(STAMP) sbom ## lint, types, arrows between rooms, secrets left in files, bill of materials
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@.ci/scan-secrets
+
+sbom: $(UV) ## dist/sbom.cdx.json: what is installed with the product, as CycloneDX, from uv.lock
+	@mkdir -p dist
+	@$(UV) export --frozen --offline --quiet --no-default-groups --format cyclonedx1.5 --output-file dist/sbom.cdx.json
+
+audit: $(UV) ## known vulnerabilities of what is installed with the product; asks https://osv.dev, so not part of check
+	@$(UV) audit --frozen --no-default-groups
 
 bench: $(STAMP) ## speed, on a simulated account of 10,000 customers
 	@$(BIN)/python -m benchmarks.refresh

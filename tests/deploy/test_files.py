@@ -1,4 +1,4 @@
-"""The deployment's files, checked as far as it goes without an engine: they name what exists, nothing is unsafe."""
+"""The deployment's files, as far as no engine is needed: they name what exists, and nothing unsafe."""
 
 import re
 import shlex

@@ -1,7 +1,7 @@
 """The values for Dagster's Helm chart and the receiver's manifest: keys that the chart knows, and nothing unsafe.
 
-The keys are those of the chart's schema (`helm/dagster/values.schema.json` in dagster-io/dagster), copied by hand for
-the parts that are used; Helm itself refuses or ignores others.
+The keys are those of the chart's schema (`helm/dagster/values.schema.json` in dagster-io/dagster), written down by
+hand for the parts that are used; Helm itself refuses or ignores others.
 """
 
 import tomllib
