@@ -28,6 +28,8 @@ __all__ = ["SENSORS", "new_exports", "run_failures", "warnings_of_runs", "webhoo
 # All of them only read and notify, and do nothing before there are exports, events or failures: safe to be on.
 _ON: Final = dg.DefaultSensorStatus.RUNNING
 _CALLBACKS: Final = "reconciliation"
+# With ticks every 15 s and a run of 20 s, an event in the midst of a lasting burst is fresh within a minute.
+_LONGEST_WAIT_SECONDS: Final = 20
 _EVALUATED: Final = dg.DagsterEventType.ASSET_CHECK_EVALUATION
 
 
@@ -105,7 +107,7 @@ def webhook_inbox(
     database = state.open()
     found = waiting(database, now=now)
     database.close()
-    decision = decide(found, context.cursor, now=now)
+    decision = decide(found, context.cursor, now=now, longest_wait_seconds=_LONGEST_WAIT_SECONDS)
     if decision.run_key is None:
         return dg.SensorResult(skip_reason=decision.skip_reason, cursor=decision.cursor)
     requests = list(_work_off(decision, until=found.newest, is_there=lake.open().exists))
