@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipelines.settings import Settings
+from pipelines.settings import Mode, Settings
 
 _ROOT = Path(__file__).parents[2]
 _DEPLOY = _ROOT / "deploy"
@@ -111,6 +111,16 @@ def _environments() -> Iterator[tuple[str, set[str]]]:
 )
 def test_every_variable_is_a_setting_or_known_to_another_program(place: str, names: set[str]) -> None:
     assert names <= _SETTINGS | _OTHERS
+
+
+def test_the_example_of_settings_is_valid_before_it_is_filled_in(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in _SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+    settings = Settings(_env_file=_DEPLOY / "env.example", data_dir=tmp_path)
+    assert (settings.mode, settings.mavera_is_sandbox, settings.stripe_webhook_secrets) == (Mode.SANDBOX, True, ())
+    assert settings.operator_path.is_file()
 
 
 def test_the_image_is_built_from_what_exists_and_runs_as_nobody() -> None:
