@@ -69,7 +69,10 @@ def parse(table: str, source: Object, provenance: Provenance, *, deleted: bool =
 
 
 def _json(value: Any) -> str | None:
-    return None if value is None else orjson.dumps(value).decode()
+    try:
+        return None if value is None else orjson.dumps(value).decode()
+    except orjson.JSONEncodeError as error:  # a number beyond 64 bits, half of a surrogate pair
+        raise read.MalformedObject(f"a part that MRR needs is no JSON: {error}") from error
 
 
 def _exact(source: Any, name: str) -> str | None:
