@@ -113,7 +113,7 @@ _BEFORE_BASIL: Final[dict[str, dict[str, _Node]]] = {
         "discount": _Inside("old_discount"),
     },
     "charge": {"invoice": _Ref("invoice")},
-    "subscription": {"discount": _Inside("old_discount")},
+    "subscription": {"discount": _Inside("old_discount"), "plan": _Inside("plan")},
     "discount": {"coupon": _Inside("coupon")},
     "old_discount": {"coupon": _Inside("coupon")},
     "line_item": {"price": _Inside("price")},

@@ -110,6 +110,13 @@ def test_old_properties_can_be_expanded_in_their_version(now: Asked) -> None:
     assert row["subscription"]["current_period_end"]
 
 
+def test_the_plan_of_a_subscription_could_be_expanded_to_its_tiers(now: Asked) -> None:
+    rows = as_of(now, "2022-11-15").rows("/v1/subscriptions", status="all", expand=["data.plan.tiers"])
+    tiered = [row["plan"] for row in rows if row.get("plan") and row["plan"]["billing_scheme"] == "tiered"]
+    assert tiered
+    assert all(plan["tiers"] for plan in tiered)
+
+
 def test_events_keep_the_version_of_their_birth_whatever_is_asked() -> None:
     asked = serve(business(60))
     asked.control.set_faults(asked.control.faults.model_copy(update={"old_events": "2022-11-15"}))
