@@ -172,7 +172,10 @@ def _state(settings: Settings) -> Finding:
         if refusal is not None:
             return failed("state", f"cannot be written: {refusal}", "free it, or set STATE_DATABASE_URL")
         return fine("state", f"{url.database} (made by the first run)")
-    state = State(settings.state_url)
+    patient = url
+    if url.get_backend_name() != "sqlite":
+        patient = url.update_query_dict({"connect_timeout": str(_CONNECT_SECONDS)})
+    state = State(patient.render_as_string(hide_password=False))
     try:
         revision, newest = state.revisions()
     except StateError as error:
