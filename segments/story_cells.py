@@ -67,13 +67,13 @@ def case_study_cells(
     names = ("product", "monthly_growth", "expansion", "months")
     rows = list(zip(*(candidates[name].to_pylist() for name in names), strict=True))
     for number, (product, monthly, _, _) in enumerate(rows):
-        slug, tier = products.get(product or ""), int(revenue.tier[codes[number]])
-        if tier < 0 or slug is None or monthly is None:
-            key = f"case_study:{TIERS[tier] if tier >= 0 else 'none'}:{slug or 'unnamed'}"
-            reason = "no tier with revenue" if tier < 0 else _NO_NAME if slug is None else "growth unknown"
+        slug, place = products.get(product or ""), int(revenue.tier[codes[number]])
+        if place < 0 or slug is None or monthly is None:
+            key = f"case_study:{TIERS[place] if place >= 0 else 'none'}:{slug or 'unnamed'}"
+            reason = "no tier with revenue" if place < 0 else _NO_NAME if slug is None else "growth unknown"
             hidden.setdefault(key, [reason, 0])[1] += 1
             continue
-        parts[TIERS[tier], slug][band_of((1 + monthly) ** 12 - 1)].append(number)
+        parts[TIERS[place], slug][band_of((1 + monthly) ** 12 - 1)].append(number)
     gone = [(Hidden(key, reason), size) for key, (reason, size) in sorted(hidden.items())]
     found: list[tuple[str, str, str, list[int]]] = []
     for (tier, slug), bands in sorted(parts.items()):
