@@ -10,8 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import SecretStr
-
 from activation.policy import Identity, Policy
 from resources.wiring import MaveraResource
 
@@ -52,7 +50,7 @@ async def open_account(mavera: MaveraResource, state: "State", work: PaidWork) -
 
     consent = work.operator().case_studies.anonymised
     policy = work.policy.model_copy(update={"case_studies_consented": consent})
-    window = RateWindow(state, api_key=SecretStr(mavera.api_key), clock=now)
+    window = RateWindow(state, api_key=mavera.api_key, clock=now)
     identity = Identity(
         environment=work.environment,
         stripe_account=position(state).account,

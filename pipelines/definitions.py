@@ -72,14 +72,14 @@ def resources_of(settings: Settings, progress: Progress) -> dict[str, Any]:
     """The doors and choices by the names that assets ask for."""
     return {
         "stripe": StripeResource(
-            api_key=settings.stripe_key.get_secret_value(),
+            api_key=settings.stripe_key,
             base_url=settings.stripe_base,
             requests_per_second=settings.account_requests_per_second,
             request_budget=settings.stripe_request_budget,
             staging=str(settings.home / "staging"),
         ),
         "mavera": MaveraResource(
-            api_key=settings.mavera_key.get_secret_value(),
+            api_key=settings.mavera_key,
             base_url=settings.mavera_base,
             sandbox=settings.mavera_sandbox,
             workspace=settings.mavera_workspace,
@@ -91,23 +91,19 @@ def resources_of(settings: Settings, progress: Progress) -> dict[str, Any]:
             csv_without_discounts=settings.stripe_exports_without_discounts,
         ),
         "lake": LakeResource(uri=settings.lake),
-        "state": StateResource(url=settings.state_url),
+        "state": StateResource(url=SecretStr(settings.state_url)),
         "rates": RatesResource(source=settings.fx_source),
         "choices": SegmentChoices(reporting_currency=settings.reporting_currency, engine=settings.segment_engine),
         "paid_work": _paid_work(settings),
         "notifier": NotifierResource(
             ui_url=settings.dagster_ui_url,
-            slack_webhook_url=_value(settings.notify_slack_webhook_url),
-            smtp_url=_value(settings.notify_smtp_url),
+            slack_webhook_url=settings.notify_slack_webhook_url,
+            smtp_url=settings.notify_smtp_url,
             email_from=settings.notify_email_from or "",
             email_to=list(settings.notify_email_to),
         ),
         "progress": progress,
     }
-
-
-def _value(secret: SecretStr | None) -> str | None:
-    return None if secret is None else secret.get_secret_value()
 
 
 def _paid_work(settings: Settings) -> PaidWork:

@@ -16,14 +16,13 @@ from urllib.parse import unquote, urlsplit
 
 import dagster as dg
 import httpx
-from pydantic import Field, JsonValue
+from pydantic import Field, SecretStr
 
 from resources.redaction import redact
 
 __all__ = ["Channel", "LogChannel", "MailChannel", "Message", "Notifier", "NotifierResource", "SlackChannel"]
 
 _LOGGER = logging.getLogger("stripe_mavera.notify")
-_SECRET: dict[str, JsonValue] = {"dagster__is_secret": True}
 _TIMEOUT_SECONDS = 10.0
 _MOST_CHARACTERS = 2_500  # Slack cuts a text block at 3,000
 
@@ -123,8 +122,8 @@ class NotifierResource(dg.ConfigurableResource["Notifier"]):
     """Where messages go, and the address of the UI that they link to."""
 
     ui_url: str = Field(description="Address of the Dagster UI.")
-    slack_webhook_url: str | None = Field(None, description="Slack.", json_schema_extra=_SECRET)
-    smtp_url: str | None = Field(None, description="Mail server.", json_schema_extra=_SECRET)
+    slack_webhook_url: dg.ResourceDependency[SecretStr | None]
+    smtp_url: dg.ResourceDependency[SecretStr | None]
     email_from: str = Field("", description="Sender.")
     email_to: list[str] = Field([], description="Receivers.")
 
@@ -132,9 +131,11 @@ class NotifierResource(dg.ConfigurableResource["Notifier"]):
         """The notifier."""
         channels: list[Channel] = [LogChannel()]
         if self.slack_webhook_url is not None:
-            channels.append(SlackChannel(self.slack_webhook_url))
+            channels.append(SlackChannel(self.slack_webhook_url.get_secret_value()))
         if self.smtp_url is not None:
-            channels.append(MailChannel(self.smtp_url, sender=self.email_from, receivers=self.email_to))
+            channels.append(
+                MailChannel(self.smtp_url.get_secret_value(), sender=self.email_from, receivers=self.email_to)
+            )
         return Notifier(channels)
 
     def run_link(self, run_id: str) -> str:

@@ -1,13 +1,14 @@
 """The doors as Dagster resources: each holds configuration and opens the plain object that assets use.
 
-The only module of the room that imports Dagster. Keys are in fields marked secret, which the UI masks. Opening is
-lazy: a code location loads without touching a file or a socket.
+The only module of the room that imports Dagster. Opening is lazy: a code location loads without touching a file or
+a socket. Keys, and addresses that may hold a password, are dependencies and not configuration: Dagster stores a job's
+configuration in clear with its defaults, also of fields marked secret, and shows it in the launchpad.
 """
 
 from typing import TYPE_CHECKING, Literal
 
 import dagster as dg
-from pydantic import Field, JsonValue, SecretStr
+from pydantic import Field, SecretStr
 
 if TYPE_CHECKING:
     from datetime import date
@@ -30,7 +31,6 @@ __all__ = [
 
 # How long a run waits for a Stripe that does not answer at all before it ends with one line.
 UNREACHABLE_AFTER_SECONDS = 60.0
-_SECRET: dict[str, JsonValue] = {"dagster__is_secret": True}
 
 
 class LakeResource(dg.ConfigurableResource["Lake"]):
@@ -48,13 +48,13 @@ class LakeResource(dg.ConfigurableResource["Lake"]):
 class StateResource(dg.ConfigurableResource["State"]):
     """The state database."""
 
-    url: str = Field(description="SQLAlchemy URL.", json_schema_extra=_SECRET)
+    url: dg.ResourceDependency[SecretStr]
 
     def open(self) -> "State":
         """The state, at its newest schema. Raises: StateError."""
         from resources.state import State
 
-        state = State(self.url)
+        state = State(self.url.get_secret_value())
         state.migrate()
         return state
 
@@ -62,7 +62,7 @@ class StateResource(dg.ConfigurableResource["State"]):
 class StripeResource(dg.ConfigurableResource["StripeApi"]):
     """Reading access to one Stripe account; without a key nothing but exports is read."""
 
-    api_key: str = Field(description="Restricted key; empty: none.", json_schema_extra=_SECRET)
+    api_key: dg.ResourceDependency[SecretStr]
     base_url: str = Field(description="Address of the API.")
     requests_per_second: float | None = Field(None, description="Account limit; by default Stripe's own.")
     request_budget: int | None = Field(None, description="Most requests of a run; optional ones stop first.")
@@ -71,17 +71,17 @@ class StripeResource(dg.ConfigurableResource["StripeApi"]):
     @property
     def has_key(self) -> bool:
         """Whether there is an API to be read."""
-        return bool(self.api_key)
+        return bool(self.api_key.get_secret_value())
 
     def open(self) -> "StripeApi":
         """A client to enter with `async with`, with a limiter of its own."""
         from resources.limiter import Limiter, key_kind
         from resources.stripe_api import StripeApi
 
-        own = key_kind(self.api_key).requests_per_second
+        own = key_kind(self.api_key.get_secret_value()).requests_per_second
         limiter = Limiter(requests_per_second=self.requests_per_second or own, budget=self.request_budget)
         return StripeApi(
-            SecretStr(self.api_key),
+            self.api_key,
             limiter=limiter,
             base_url=self.base_url,
             unreachable_after=UNREACHABLE_AFTER_SECONDS,
@@ -102,7 +102,7 @@ class ExportsResource(dg.ConfigurableResource[None]):
 class MaveraResource(dg.ConfigurableResource["MaveraApi"]):
     """Access to one Mavera key."""
 
-    api_key: str = Field(description="Key.", json_schema_extra=_SECRET)
+    api_key: dg.ResourceDependency[SecretStr]
     base_url: str = Field(description="Address of the API.")
     sandbox: bool = Field(False, description="Send the sandbox header.")
     workspace: str | None = Field(None, description="Workspace of generations.")
@@ -111,9 +111,7 @@ class MaveraResource(dg.ConfigurableResource["MaveraApi"]):
         """A client to enter with `async with`; `throttle` is the pace shared with other processes."""
         from resources.mavera import MaveraApi
 
-        return MaveraApi(
-            base_url=self.base_url, api_key=SecretStr(self.api_key), sandbox=self.sandbox, throttle=throttle
-        )
+        return MaveraApi(base_url=self.base_url, api_key=self.api_key, sandbox=self.sandbox, throttle=throttle)
 
 
 class RatesResource(dg.ConfigurableResource[None]):

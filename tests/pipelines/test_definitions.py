@@ -57,11 +57,20 @@ def test_it_loads_without_touching_a_file_or_a_socket(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_keys_are_masked_where_the_ui_shows_resources(settings_for: Callable[..., Settings]) -> None:
+def test_no_secret_is_in_what_dagster_stores_and_shows_of_a_job(settings_for: Callable[..., Settings]) -> None:
+    """A job's configuration is kept in clear with its default values, also those of fields marked secret."""
     definitions = build_definitions(
-        settings_for(stripe_api_key="rk_live_verysecret", mavera_api_key="mvra_secret")
+        settings_for(
+            stripe_api_key="rk_live_verysecret",
+            mavera_api_key="mvra_verysecret",
+            state_database_url="postgresql://user:verysecret@database/state",
+            notify_slack_webhook_url="https://hooks.slack.com/services/verysecret",
+            notify_smtp_url="smtp://user:verysecret@mail.example",
+            notify_email_from="a@mail.example",
+            notify_email_to="b@mail.example",
+        )
     )
-    repository = definitions.get_repository_def()
-    for name in ("stripe", "mavera"):
-        fields = repository.get_top_level_resources()[name].config_schema.config_type.fields
-        assert fields["api_key"].is_secret is True
+    for job in definitions.get_repository_def().get_all_jobs():
+        assert "verysecret" not in str(job.get_job_snapshot())
+    for resource in (definitions.resources or {}).values():
+        assert "verysecret" not in repr(resource)

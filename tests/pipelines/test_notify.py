@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from pipelines.notify import LogChannel, MailChannel, Message, Notifier, NotifierResource, SlackChannel
 from pipelines.settings import Settings
@@ -103,10 +104,10 @@ def test_a_channel_that_fails_is_logged_without_its_address_and_the_others_are_s
 
 
 def test_channels_are_those_of_the_settings() -> None:
-    plain = NotifierResource(ui_url="http://ui/")
+    plain = NotifierResource(ui_url="http://ui/", slack_webhook_url=None, smtp_url=None)
     assert plain.run_link("1") == "http://ui/runs/1"
     with pytest.raises(ValueError, match="NOTIFY_SMTP_URL"):
-        NotifierResource(ui_url="", smtp_url="mail.example").open()
+        NotifierResource(ui_url="", slack_webhook_url=None, smtp_url=SecretStr("mail.example")).open()
 
 
 def test_mail_needs_both_ends() -> None:
