@@ -1,7 +1,7 @@
 """The doors as Dagster resources: each holds configuration and opens the plain object that assets use.
 
 The only module of the room that imports Dagster. Opening is lazy: a code location loads without touching a file or
-a socket. Keys, and addresses that may hold a password, are dependencies and not configuration: Dagster stores a job's
+a socket. Keys, and addresses that may hold a password, are dependencies, no configuration: Dagster stores a job's
 configuration in clear with its defaults, also of fields marked secret, and shows it in the launchpad.
 """
 
