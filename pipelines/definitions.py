@@ -21,7 +21,7 @@ from pipelines.schedules import SCHEDULES
 from pipelines.sensors import SENSORS
 from pipelines.settings import Settings
 from resources.progress import Logged, Progress
-from resources.redaction import register_secrets
+from resources.redaction import install_redaction, register_secrets
 from resources.wiring import (
     ExportsResource,
     LakeResource,
@@ -55,7 +55,9 @@ _SWEPT_WITHIN = (timedelta(days=7, hours=12), timedelta(days=9))
 
 def build_definitions(settings: Settings, *, progress: Progress | None = None) -> dg.Definitions:
     """The whole code location for `settings`; `progress` listens to long work (default: the log)."""
+    # Here, as each process of Dagster that runs or serves anything comes by.
     register_secrets(*settings.secrets)
+    install_redaction(handlers=())
     definitions = dg.Definitions(
         assets=[*STRIPE_ASSETS, *SEGMENT_ASSETS, *MAVERA_ASSETS],
         jobs=JOBS,

@@ -51,6 +51,9 @@ _SHAPES = tuple(
         (r"(?<=://)[^/\s@\"'<>]+@", f"{MASK}@"),
     )
 )
+# httpx logs the address of each request; Stripe's hold ids of customers and of what is theirs.
+_ADDRESS_LOGGER = "httpx"
+_OBJECT_ID = re.compile(r"\b([a-z]{2,12})_[A-Za-z0-9]{14,}")
 
 
 class Redactor:
@@ -158,6 +161,8 @@ class _RedactingFactory:
             record.msg = _clean(record.msg)  # structlog hands mappings over
         else:
             _clean_message(record)
+        if record.name == _ADDRESS_LOGGER:
+            record.msg, record.args = _OBJECT_ID.sub(r"\1_[id]", record.getMessage()), ()
         if record.exc_info and record.exc_info[1] is not None:
             text = "".join(traceback.format_exception(*record.exc_info)).rstrip("\n")
             cleaned = redact(text)

@@ -294,3 +294,12 @@ def test_an_exception_group_and_its_attributes_are_cleaned() -> None:
     redact_error(group)
     assert "51HqAbCd" not in "".join(traceback.format_exception(group))
     assert inner.request_url == "https://[redacted]@h/"
+
+
+def test_the_addresses_that_httpx_logs_hold_no_object_ids() -> None:
+    address = (
+        "https://api.stripe.com/v1/charges?customer=cus_NffrFeUfNV2Hib&starting_after=ch_3MmlLrLkdIwHu7ix0snN0B15"
+    )
+    line = logged(lambda logger: logger.info('HTTP Request: %s %s "%s"', "GET", address, "200 OK"), name="httpx")
+    assert "customer=cus_[id]&starting_after=ch_[id]" in line
+    assert "Nffr" not in line
