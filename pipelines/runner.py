@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 from dagster import DagsterInstance
 
+from pipelines.abandoned import end_abandoned_runs, run_of_this_process
 from pipelines.causes import root_cause
 from pipelines.dagster_home import prepare_dagster_home
 from pipelines.definitions import build_definitions
@@ -44,15 +45,17 @@ def run_job(
     monotonic: Callable[[], float] = time.monotonic,
 ) -> RunOutcome:
     """Run a job, or the named tables of it, in this process, recorded in Dagster's storage like any other run."""
-    prepare_dagster_home(settings)
+    home = prepare_dagster_home(settings)
     definitions = build_definitions(settings, progress=progress)
-    with DagsterInstance.get() as instance:
+    with DagsterInstance.get() as instance, run_of_this_process(home) as run_id:
+        end_abandoned_runs(instance, home)
         result = definitions.resolve_job_def(job).execute_in_process(
             instance=instance,
             run_config={**_QUIET, **(config or {})},
             asset_selection=None if selection is None else [dg.AssetKey(name.split("/")) for name in selection],
             raise_on_error=False,
             tags={"launched_by": "command line"},
+            run_id=run_id,
         )
     return RunOutcome(
         run_id=result.run_id,
