@@ -44,9 +44,10 @@ def load_new_exports(
     *,
     now: Callable[[], datetime],
     delivery: str | None,
+    again: bool,
     progress: Progress,
 ) -> "LoadedExports":
-    """Load the delivery that is named, or all that are new. Raises: dg.Failure where there is nothing to read."""
+    """Load the delivery that is named, all that are new, or all `again`. Raises: dg.Failure if there is none."""
     from ingest.exports import DeliveryMissingError, LoadedExports, load_exports
     from resources.state.exports import loaded_deliveries
 
@@ -58,7 +59,14 @@ def load_new_exports(
     exponents = {currency: exponent(currency) for currency in known_currencies()}
     try:
         loaded = load_exports(
-            source, lake, state, now=now, exponents=exponents, delivery=delivery, progress=progress
+            source,
+            lake,
+            state,
+            now=now,
+            exponents=exponents,
+            delivery=delivery,
+            again=again,
+            progress=progress,
         )
     except (DeliveryMissingError, OSError) as error:
         raise dg.Failure(str(error), allow_retries=False) from error

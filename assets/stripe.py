@@ -104,7 +104,14 @@ def stripe_tables(
 
     chosen = {key.path[-1] for key in context.selected_asset_keys}
     loaded = load_new_exports(
-        exports, stripe, lake.open(), state.open(), now=_now, delivery=config.delivery, progress=progress
+        exports,
+        stripe,
+        lake.open(),
+        state.open(),
+        now=_now,
+        delivery=config.delivery,
+        again=config.full,
+        progress=progress,
     )
     yield from export_results(loaded, chosen)
     report: ExtractReport | None = None

@@ -53,16 +53,17 @@ def load_exports(
     now: Callable[[], datetime],
     exponents: Mapping[str, int],
     delivery: str | None = None,
+    again: bool = False,
     progress: Progress | None = None,
     pause: Callable[[float], None] = time.sleep,
 ) -> LoadedExports:
-    """Load the delivery of that id, or every one that has not been loaded.
+    """Load the delivery of that id, or every one that has not been loaded (with `again`, also those that have).
 
     A delivery counts as loaded also if some of its files could not be read: they are in quarantine and reported.
     Raises: DeliveryMissingError, LakeError, OSError when the place cannot be listed.
     """
     if delivery is None:
-        wanted, problems = _new(source, loaded_deliveries(state), pause)
+        wanted, problems = _new(source, frozenset() if again else loaded_deliveries(state), pause)
     else:
         wanted, problems = (_named(source, delivery),), ()
     reports = []

@@ -155,8 +155,13 @@ def test_an_event_becomes_a_fresh_segment_and_costs_nothing(tmp_path: Path, sett
 
         doors = build_definitions(settings).resources or {}
         given = {name: doors[name] for name in ("lake", "state")}
-        tick: Any = webhook_inbox(dg.build_sensor_context(resources=given))
-        again: Any = webhook_inbox(dg.build_sensor_context(cursor=tick.cursor, resources=given))
+
+        def look(cursor: str | None) -> Any:
+            with dg.build_sensor_context(cursor=cursor, resources=given) as context:
+                return webhook_inbox(context)
+
+        tick = look(None)
+        again = look(tick.cursor)
         (request,) = tick.run_requests
         assert not again.run_requests
         keys = {"/".join(key.path) for key in request.asset_selection}
@@ -186,5 +191,5 @@ def test_an_event_becomes_a_fresh_segment_and_costs_nothing(tmp_path: Path, sett
         assert set(stored(settings).values()) == {"done"}
         charges = httpx.get(f"{sandbox.mavera.removesuffix('/api/v1')}/_sandbox/ledger").json()["charges"]
         assert charges == []
-        idle: Any = webhook_inbox(dg.build_sensor_context(cursor=tick.cursor, resources=given))
+        idle = look(tick.cursor)
         assert idle.skip_reason.skip_message == "the inbox is empty"

@@ -47,15 +47,15 @@ def resources(settings: Settings, *names: str) -> dict[str, Any]:
 
 
 def tick_exports(settings: Settings, cursor: str | None = None) -> Any:
-    context = dg.build_sensor_context(
+    with dg.build_sensor_context(
         cursor=cursor, resources=resources(settings, "exports", "lake", "state", "notifier")
-    )
-    return new_exports(context)
+    ) as context:
+        return new_exports(context)
 
 
 def tick_inbox(settings: Settings, cursor: str | None = None) -> Any:
-    context = dg.build_sensor_context(cursor=cursor, resources=resources(settings, "lake", "state"))
-    return webhook_inbox(context)
+    with dg.build_sensor_context(cursor=cursor, resources=resources(settings, "lake", "state")) as context:
+        return webhook_inbox(context)
 
 
 def selected(request: dg.RunRequest) -> set[str]:
@@ -145,14 +145,14 @@ def test_an_idle_tick_over_ten_thousand_files_is_quick(settings_for: SettingsFor
         (folder / "livemode" / f"r{run}" / "coreapi_SUCCESS").touch()
     settings = settings_for(stripe_exports_uri=str(folder))
     cursor = tick_exports(settings).cursor
-    context = dg.build_sensor_context(
-        cursor=cursor, resources=resources(settings, "exports", "lake", "state", "notifier")
-    )
     spent = []
-    for _ in range(3):
-        began = time.process_time()
-        assert not new_exports(context).run_requests
-        spent.append(time.process_time() - began)
+    with dg.build_sensor_context(
+        cursor=cursor, resources=resources(settings, "exports", "lake", "state", "notifier")
+    ) as context:
+        for _ in range(3):
+            began = time.process_time()
+            assert not new_exports(context).run_requests
+            spent.append(time.process_time() - began)
     assert min(spent) < 0.2
 
 
@@ -284,8 +284,9 @@ def test_a_failed_run_is_told_with_job_step_cause_and_link(settings_for: Setting
             dagster_run=result.dagster_run,
             dagster_event=result.get_run_failure_event(),
             resources=resources(settings_for(), "notifier"),
-        ).for_run_failure()
-        run_failures(context)
+        )
+        with context, context.for_run_failure() as failed:
+            run_failures(failed)
     (message,) = heard.messages
     assert message.title == "_broken failed (started by hand)"
     assert message.lines == ("_breaks: no route to sk_live_abcdefgh1234 from here",)
@@ -322,7 +323,8 @@ def test_what_waits_for_a_person_is_told_once(settings_for: SettingsFor, heard: 
                 dagster_event=result.get_run_success_event(),
                 resources=resources(settings_for(), "notifier"),
             )
-            warnings_of_runs(context)
+            with context:
+                warnings_of_runs(context)
             told.append(len(heard.messages))
             said.pop(0)
     assert told == [1, 1, 2]
