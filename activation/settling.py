@@ -83,7 +83,10 @@ async def resolve_in_time(account: Account, row: Intent, *, run: Run) -> Resolut
         if wait > 0:
             # A little more: the timer's clock and ours do not tick together.
             await asyncio.sleep(wait + 0.05)
-            resolution = await resolve(account, row, run=run)
+        elif share < 1:
+            continue
+        # Also when the window ended during the look-up before: that one began too early to count.
+        resolution = await resolve(account, row, run=run)
     # Still `waits` after a failed read at the window's end: the next reconciliation looks again.
     return resolution
 

@@ -11,7 +11,7 @@ from activation.intents import Run
 from activation.policy import Kind
 from activation.reconcile import reconcile
 from activation.remote import read_remote
-from activation.settling import resolve_by
+from activation.settling import resolve_by, resolve_in_time
 from tests.activation.kit import (
     Bench,
     all_surfaces,
@@ -432,3 +432,24 @@ def test_a_list_that_was_read_before_the_window_ended_decides_nothing_afterwards
         return await resolve_by(account, row, view, run=run), account.ledger.intents()[0].state
 
     assert bench.run(read_early_decide_late) == ("waits", "unknown")
+
+
+def test_a_window_that_ends_during_a_look_up_is_followed_by_another_look_up() -> None:
+    bench = Bench(
+        options={
+            "faults": [{"operation": "createPersona", "kind": "lost_request", "times": 1}],
+            "latency": {"personas": {"low": 5, "high": 5}},
+            "latency_scale": 1,
+        },
+        policy=quick_policy(await_unknown=False),
+    )
+    bench.refresh([tier()])
+
+    async def look_just_before_its_end(account: Account) -> Any:
+        run = Run(run_id="r", actor="test", plan_hash="", policy_version="1")
+        (row,) = account.ledger.intents(states=("unknown",))
+        assert row.settle_at is not None
+        await asyncio.sleep((row.settle_at - account.clock()).total_seconds() - 2)
+        return await resolve_in_time(account, row, run=run), account.ledger.intents()[0].state
+
+    assert bench.run(look_just_before_its_end) == ("held", "held")
