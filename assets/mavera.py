@@ -31,8 +31,6 @@ __all__ = ["MAVERA_ASSETS"]
 
 _CELLS: Final = "segments/released_cells"
 _MADE: Final = [name for name in MAVERA_TABLES if name != "plan"]
-# A literal: the step must not run again by itself, whatever the deployment's defaults are.
-_NO_RETRIES: Final = {"dagster/max_retries": "0", "dagster/retry_on_asset_or_op_failure": "false"}
 
 
 async def _plan(account: "Account", lake: "Lake", work: PaidWork) -> "Plan":
@@ -170,7 +168,6 @@ def approval(
             description="Every planned row is done or unchanged; none failed or waits for a person.",
         ),
     ],
-    op_tags=_NO_RETRIES,
     pool="mavera",
 )
 def carry_out(

@@ -28,8 +28,8 @@ from sandbox.launch import Sandbox
 from sandbox.simulation.people import CANARY
 
 _ROOT = Path(__file__).resolve().parents[2]
-_STRIPE_KEY = "rk_test_51KeyOfTheCanaries0123456789"
-_MAVERA_KEY = "mvra_test_KeyOfTheCanaries0123456789"
+_STRIPE_KEY = "rk_test_51CanaryKey0123"
+_MAVERA_KEY = "mvra_test_CanaryKey0123"
 _OBJECTS = [
     *("customers", "subscriptions", "charges", "invoices", "disputes", "payment_methods", "refunds"),
     *("coupons", "prices", "products", "events"),
