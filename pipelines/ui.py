@@ -13,7 +13,7 @@ from pathlib import Path
 from pipelines.dagster_home import prepare_dagster_home
 from pipelines.settings import Settings
 
-__all__ = ["serve_ui"]
+__all__ = ["hear_signals", "serve_ui"]
 
 _WORKSPACE = Path(__file__).parent.parent / "workspace.yaml"
 
@@ -26,7 +26,7 @@ def serve_ui(settings: Settings, *, port: int, note: Callable[[str], None]) -> i
     environment = {**os.environ, **{name: value for name, value in addresses.items() if value is not None}}
     command = [sys.executable, "-m", "dagster", "dev", "-w", str(_WORKSPACE), "-h", "127.0.0.1", "-p", str(port)]
     # A process group of its own: an interrupt at the terminal reaches us alone, and we end all of it in order.
-    with subprocess.Popen(command, env=environment, start_new_session=True, preexec_fn=_hear_signals) as process:
+    with subprocess.Popen(command, env=environment, start_new_session=True, preexec_fn=hear_signals) as process:
         signal.signal(signal.SIGTERM, lambda *_: process.terminate())
         try:
             return process.wait()
@@ -36,7 +36,7 @@ def serve_ui(settings: Settings, *, port: int, note: Callable[[str], None]) -> i
             return process.wait()
 
 
-def _hear_signals() -> None:
+def hear_signals() -> None:
     """A command started in the background of a script ignores interrupts, and its children would inherit that."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)

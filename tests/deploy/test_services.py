@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from pipelines.settings import Settings
+from pipelines.ui import hear_signals
 from tests.postgres import new_database
 
 _ROOT = Path(__file__).parents[2]
@@ -83,7 +84,12 @@ def webserver(postgres: str, tmp_path: Path) -> Iterator[str]:
         for service in ("code", "webserver", "daemon"):
             log = running.enter_context((tmp_path / f"{service}.log").open("wb"))
             process = subprocess.Popen(
-                command(_SERVICES[service]["command"]), env=environment, cwd=_ROOT, stdout=log, stderr=log
+                command(_SERVICES[service]["command"]),
+                env=environment,
+                cwd=_ROOT,
+                stdout=log,
+                stderr=log,
+                preexec_fn=hear_signals,
             )
             running.callback(process.wait)
             running.callback(process.terminate)
