@@ -115,6 +115,7 @@ class Staging:
         self._queue: list[_Entry] = []
         self._more = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
+        self._flushing: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "Staging":
         try:
@@ -128,6 +129,9 @@ class Staging:
         assert self._writer is not None
         self._writer.cancel()
         await asyncio.gather(self._writer, return_exceptions=True)
+        if self._flushing is not None:
+            # A thread that writes cannot be cancelled: its files are closed when it is done.
+            await asyncio.gather(self._flushing, return_exceptions=True)
         for file in self._files.values():
             file.close()
         self._files.clear()
@@ -203,7 +207,8 @@ class Staging:
             self._more.clear()
             entries, self._queue = self._queue, []
             try:
-                await asyncio.to_thread(self._flush, entries)
+                self._flushing = asyncio.create_task(asyncio.to_thread(self._flush, entries))
+                await asyncio.shield(self._flushing)
             except Exception as error:  # noqa: BLE001 - whoever waits for the write must hear of it
                 known = isinstance(error, (OSError, SQLAlchemyError))
                 trouble = self._trouble(error) if known else error
