@@ -5,6 +5,7 @@ the rows. `pandas` hands Arrow tables to the segment functions, which bring them
 relations over the files, for more rows than memory holds.
 """
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from segments.inputs import COLUMNS
@@ -29,19 +30,19 @@ class Sources:
         self.versions: dict[str, int | None] = {}
         self._connection: Any = None
 
-    @property
+    @cached_property
     def position(self) -> "Position":
         """The account of the raw tables and the time up to which they hold. Raises: PositionError."""
         from ingest.position import position
 
         return position(self._state)
 
-    def __call__(self, table: str, *, name: str | None = None) -> Any:
+    def __call__(self, table: str) -> Any:
         """A table for a segment function, with the columns that segments read of it.
 
         Raises: TableMissingError.
         """
-        columns = COLUMNS[name or table.split("/")[-1]].names
+        columns = COLUMNS[table.split("/")[-1]].names
         version = self.versions[table] = self._lake.open(table).version()
         if self._engine == "pandas":
             return self._lake.read(table, columns=columns, version=version)
