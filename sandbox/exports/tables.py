@@ -1,6 +1,7 @@
 """Data Pipeline's tables of the pretend account: the types of Sigma's columns, and how the rows are made.
 
-Schema: https://docs.stripe.com/stripe-data/schema. The rows are made in `export_rows`.
+Schema: https://docs.stripe.com/stripe-data/schema. The rows are made in the
+modules beside this one, by subject.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from sandbox.exports import rows
+from sandbox.exports import catalogue, invoices, payments, subscribers
+from sandbox.exports.links import Links
 
 __all__ = ["SIGMA", "SigmaTable"]
 
@@ -24,7 +26,7 @@ class SigmaTable:
     """A table of a delivery."""
 
     schema: pa.Schema
-    rows: Callable[[rows.Links], Iterator[dict[str, Any]]]
+    rows: Callable[[Links], Iterator[dict[str, Any]]]
 
 
 def _schema(**columns: str) -> pa.Schema:
@@ -45,7 +47,7 @@ SIGMA: Final[dict[str, SigmaTable]] = {
             time="created " + _DISCOUNT_TIME,
             flag="delinquent",
         ),
-        rows.customers,
+        subscribers.customers,
     ),
     "subscriptions": SigmaTable(
         _schema(
@@ -57,7 +59,7 @@ SIGMA: Final[dict[str, SigmaTable]] = {
             flag="cancel_at_period_end",
             whole="quantity",
         ),
-        rows.subscriptions,
+        subscribers.subscriptions,
     ),
     "subscription_items": SigmaTable(
         _schema(
@@ -67,11 +69,11 @@ SIGMA: Final[dict[str, SigmaTable]] = {
             whole="created price_recurring_interval_count price_unit_amount quantity",
             time="item_current_period_start item_current_period_end",
         ),
-        rows.subscription_items,
+        subscribers.subscription_items,
     ),
     "discounts": SigmaTable(
         _schema(text="id coupon_id customer_id subscription_id subscription_item_id", time="created", whole="end"),
-        rows.discounts,
+        catalogue.discounts,
     ),
     "prices": SigmaTable(
         _schema(
@@ -81,11 +83,11 @@ SIGMA: Final[dict[str, SigmaTable]] = {
             flag="active",
             whole="recurring_interval_count transform_quantity_divide_by unit_amount",
         ),
-        rows.prices,
+        catalogue.prices,
     ),
     "price_tiers": SigmaTable(
         _schema(text="price_id upto amount_decimal flat_amount_decimal", whole="amount flat_amount"),
-        rows.price_tiers,
+        catalogue.price_tiers,
     ),
     "coupons": SigmaTable(
         _schema(
@@ -95,10 +97,10 @@ SIGMA: Final[dict[str, SigmaTable]] = {
             whole="amount_off duration_in_months",
             real="percent_off",
         ),
-        rows.coupons,
+        catalogue.coupons,
     ),
     "coupons_currency_options": SigmaTable(
-        _schema(text="coupon_id currency", whole="amount_off"), rows.coupon_options
+        _schema(text="coupon_id currency", whole="amount_off"), catalogue.coupon_options
     ),
     "charges": SigmaTable(
         _schema(
@@ -110,7 +112,7 @@ SIGMA: Final[dict[str, SigmaTable]] = {
             time="created",
             flag="captured paid refunded",
         ),
-        rows.charges,
+        payments.charges,
     ),
     "payment_methods": SigmaTable(
         _schema(
@@ -119,7 +121,7 @@ SIGMA: Final[dict[str, SigmaTable]] = {
             time="created",
             whole="card_exp_month card_exp_year",
         ),
-        rows.payment_methods,
+        payments.payment_methods,
     ),
     "invoices": SigmaTable(
         _schema(
@@ -129,7 +131,7 @@ SIGMA: Final[dict[str, SigmaTable]] = {
             time="date next_payment_attempt due_date period_start period_end status_transitions_finalized_at"
             " status_transitions_paid_at status_transitions_voided_at status_transitions_marked_uncollectible_at",
         ),
-        rows.invoices,
+        invoices.invoices,
     ),
     "invoice_line_items": SigmaTable(
         _schema(
@@ -138,13 +140,13 @@ SIGMA: Final[dict[str, SigmaTable]] = {
             flag="proration",
             time="period_start period_end",
         ),
-        rows.invoice_line_items,
+        invoices.invoice_line_items,
     ),
     "invoice_line_item_discount_amounts": SigmaTable(
-        _schema(text="invoice_id invoice_line_item_id discount", whole="amount"), rows.line_discounts
+        _schema(text="invoice_id invoice_line_item_id discount", whole="amount"), invoices.line_discounts
     ),
     "invoice_line_item_tax_amounts": SigmaTable(
-        _schema(text="invoice_id invoice_line_item_id", whole="amount", flag="inclusive"), rows.line_taxes
+        _schema(text="invoice_id invoice_line_item_id", whole="amount", flag="inclusive"), invoices.line_taxes
     ),
     "invoice_payments": SigmaTable(
         _schema(
@@ -153,7 +155,7 @@ SIGMA: Final[dict[str, SigmaTable]] = {
             time="created",
             flag="is_default",
         ),
-        rows.invoice_payments,
+        invoices.invoice_payments,
     ),
     "disputes": SigmaTable(
         _schema(
@@ -163,10 +165,10 @@ SIGMA: Final[dict[str, SigmaTable]] = {
             time="created evidence_details_due_by",
             flag="evidence_details_has_evidence is_charge_refundable",
         ),
-        rows.disputes,
+        payments.disputes,
     ),
     "refunds": SigmaTable(
         _schema(text="id charge_id payment_intent_id currency reason status", whole="amount", time="created"),
-        rows.refunds,
+        payments.refunds,
     ),
 }

@@ -2,7 +2,7 @@
 
 Columns are Sigma's and the Dashboard's own, those included that nobody should read (names, descriptions, last
 digits), as real exports have them. A run folder is written first and its marker last. The rows of the Parquet
-tables are in `export_rows`. Not here: what a reader makes of them.
+tables are found through `tables`. Not here: what a reader makes of them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sandbox.exports.rows import Links
+from sandbox.exports.links import Links
 from sandbox.exports.tables import SIGMA
 from sandbox.stripe.store import Store
 
