@@ -49,11 +49,12 @@ def item_price(item: dict[str, Any], prices: Mapping[str, Any]) -> dict[str, Any
     price, plan = item.get("price"), item.get("plan")
     if isinstance(price, dict):
         return filled(price, prices)
-    if isinstance(price, str):
-        side = prices.get(price)
+    named = plan if price is None else price
+    if isinstance(named, str):
+        side = prices.get(named)
         if isinstance(side, dict):
-            return side
-        if not isinstance(plan, dict) or plan.get("id") != price:
+            return _plan_as_price(side) if side.get("object") == "plan" else side
+        if not isinstance(plan, dict) or plan.get("id") != named:
             raise UnknownPart("price_missing")
     if isinstance(plan, dict):
         return filled(_plan_as_price(plan), prices)

@@ -71,6 +71,24 @@ KNOWN = [
         "0",
         subscription(item(price(1000, transform_quantity={"divide_by": 60, "round": "down"}), quantity=59)),
     ),
+    case(
+        "one licence without a quantity is a package begun",
+        "2900",
+        subscription(item(price(transform_quantity={"divide_by": 10, "round": "up"}), quantity=None)),
+    ),
+    case(
+        "the package comes from the price table",
+        "5800",
+        subscription(
+            item({name: value for name, value in price().items() if name != "transform_quantity"}, quantity=11)
+        ),
+        prices={"price_1": price(transform_quantity={"divide_by": 10, "round": "up"})},
+    ),
+    case(
+        "below a cent, though the integer says nothing",
+        "1/2",
+        subscription(item(price(0, unit_amount_decimal="0.5"))),
+    ),
     # Tiers
     case(
         "volume: the whole quantity at its tier",
@@ -196,6 +214,33 @@ KNOWN = [
                 },
             )
         ),
+    ),
+    case(
+        "a plan that is only an id is found among the prices",
+        "2900",
+        subscription(item(price=None, plan="price_1")),
+        prices={"price_1": price()},
+    ),
+    case(
+        "a price id whose entry is an old plan",
+        "500",
+        subscription(item("plan_1")),
+        prices={
+            "plan_1": {
+                "id": "plan_1",
+                "object": "plan",
+                "amount": 500,
+                "currency": "usd",
+                "interval": "month",
+                "interval_count": 1,
+                "usage_type": "licensed",
+            }
+        },
+    ),
+    case(
+        "the price wins over the plan beside it",
+        "2900",
+        subscription(item(plan={"id": "price_1", "amount": 1, "currency": "usd", "interval": "year"})),
     ),
     # Currencies
     case(
@@ -404,6 +449,64 @@ KNOWN = [
         ),
     ),
     case("nothing to discount needs no coupon", "0", subscription(item(price(0)), discounts=["di_unexpanded"])),
+    case(
+        "seven days and a week share an amount, each by its own factor",
+        "54675/7",
+        subscription(
+            item(price(1000, interval="day", count=7)),
+            item(price(1000, interval="week")),
+            discounts=[discount(amount_off(200))],
+        ),
+    ),
+    case(
+        "an item in its trial takes no part of an amount, nor does its interval",
+        "2700",
+        subscription(
+            item(),
+            item(price(50000, interval="year"), current_trial={"start_date": AS_OF - 1, "end_date": AS_OF + 1}),
+            discounts=[discount(amount_off(200))],
+        ),
+    ),
+    case(
+        "an amount shared in proportion, then a percentage on one product",
+        "3600",
+        subscription(
+            item(price(4000, product="prod_b")),
+            item(price(2000)),
+            discounts=[
+                discount(amount_off(600)),
+                discount(percent_off(50, applies_to={"products": ["prod_b"]})),
+            ],
+        ),
+    ),
+    case(
+        "an amount over one product's price leaves the other whole",
+        "2900",
+        subscription(
+            item(price(500, product="prod_b")),
+            item(),
+            discounts=[discount(amount_off(1000, applies_to={"products": ["prod_b"]}))],
+        ),
+    ),
+    case(
+        "the coupon's own amount goes before its option in the same currency",
+        "2400",
+        subscription(discounts=[discount(amount_off(500, currency_options={"usd": {"amount_off": 900}}))]),
+    ),
+    case(
+        "an option in a currency without decimals",
+        "900",
+        subscription(
+            item(price(1000, currency="jpy")),
+            currency="jpy",
+            discounts=[discount(amount_off(5, currency_options={"jpy": {"amount_off": 100}}))],
+        ),
+    ),
+    case(
+        "an item free by its own discount needs no other coupon",
+        "0",
+        subscription(item(discounts=[discount(percent_off(100))]), discounts=["di_unexpanded"]),
+    ),
     # The customer's discount
     case("the customer's discount", "1450", subscription(), customer={"discount": discount(percent_off(50))}),
     case(
