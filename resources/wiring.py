@@ -49,14 +49,15 @@ class StateResource(dg.ConfigurableResource["State"]):
     """The state database."""
 
     url: dg.ResourceDependency[SecretStr]
+    schema_name: str | None = Field(
+        None, description="PostgreSQL schema of an account's own; none: the usual one."
+    )
 
     def open(self) -> "State":
-        """The state, at its newest schema. Raises: StateError."""
-        from resources.state import State
+        """The state, at its newest schema, the same one for the whole process. Raises: StateError."""
+        from resources.state import open_state
 
-        state = State(self.url.get_secret_value())
-        state.migrate()
-        return state
+        return open_state(self.url.get_secret_value(), schema=self.schema_name)
 
 
 class StripeResource(dg.ConfigurableResource["StripeApi"]):

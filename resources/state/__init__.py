@@ -9,7 +9,7 @@ from resources.state import exports as exports
 from resources.state import extraction as extraction
 from resources.state import inbox as inbox
 from resources.state import ledger as ledger
-from resources.state.engine import State, StateError
+from resources.state.engine import State, StateError, open_state
 from resources.state.metadata import metadata
 
-__all__ = ["State", "StateError", "metadata"]
+__all__ = ["State", "StateError", "metadata", "open_state"]
