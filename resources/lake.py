@@ -261,7 +261,8 @@ class Lake:
                 storage_options=self._options,
                 # Without a second try, any commit of another writer in between is a conflict, appends included.
                 commit_properties=CommitProperties(custom_metadata=dict(facts or {}), max_commit_retries=0),
-                writer_properties=WriterProperties(max_row_group_size=_ROWS_PER_GROUP),
+                # Properties of our own take the place of all defaults, compression among them.
+                writer_properties=WriterProperties(compression="SNAPPY", max_row_group_size=_ROWS_PER_GROUP),
             )
         except CommitFailedError as error:
             raise LakeConflictError(f"{table} was changed while it was rewritten: compute it again") from error

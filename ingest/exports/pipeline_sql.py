@@ -30,6 +30,17 @@ def _seconds(column: str) -> str:
     return f"CAST(epoch({column}) AS BIGINT)"
 
 
+def _with(doc: str, **parts: str) -> str:
+    """A document with more members: JSON texts that are taken over as they are, as reading them again is slow."""
+    members = "".join(f"""'"{name}":', {part}, ',', """ for name, part in parts.items())
+    return f"concat('{{', {members}substr(CAST({doc} AS VARCHAR), 2))"
+
+
+def _list(doc: str, *, order: str) -> str:
+    """The JSON texts of a group as one list."""
+    return f"concat('[', string_agg({doc}, ',' ORDER BY {order}), ']')"
+
+
 def _in_pass(column: str) -> str:
     """Whether a row belongs to the pass under way; its owner and its neighbours do too."""
     return f"hash({column}) % getvariable('passes') = getvariable('pass')"
@@ -84,7 +95,7 @@ _DISCOUNT_DOC = _COUPON_OF.format(
 def _discount_lists(owner: str) -> str:
     """Per row of `owner`, the discounts it lists, in its order; one that no table explains stays a bare id."""
     doc = f"CASE WHEN d.id IS NULL THEN to_json(named.one) ELSE {_DISCOUNT_DOC} END"
-    return f"""SELECT named.owner, to_json(list({doc} ORDER BY named.place)) AS docs
+    return f"""SELECT named.owner, {_list(f"CAST({doc} AS VARCHAR)", order="named.place")} AS docs
     FROM (SELECT id AS owner, unnest({_ids("discounts")}) AS one,
                  unnest(range(len({_ids("discounts")}))) AS place FROM {owner}) AS named
     LEFT JOIN discounts AS d ON d.id = named.one GROUP BY named.owner"""
@@ -167,29 +178,49 @@ def _subscription_items(_delivered: Collection[str]) -> str:
 
 
 # A price that no table explains is taken from the item's own columns, without a scheme: that is all there is.
-_ITEM_DOC = f"""json_object('id', i.id, 'object', 'subscription_item', 'created', {_seconds("i.created")},
-    'subscription', i.subscription, 'quantity', i.quantity,
-    'current_period_start', {_seconds("i.current_period_start")},
-    'current_period_end', {_seconds("i.current_period_end")},
-    'price', CASE WHEN p.id IS NOT NULL THEN {_PRICE_DOC} ELSE json_object('id', i.price, 'object', 'price',
-        'product', i.product, 'currency', i.currency, 'unit_amount', i.unit_amount,
-        'recurring', json_object('interval', i.interval, 'interval_count', i.interval_count)) END,
-    'discounts', coalesce(item_discounts.docs, '[]'::JSON))"""
+_OWN_PRICE_DOC = """json_object('id', i.price, 'object', 'price', 'product', i.product, 'currency', i.currency,
+    'unit_amount', i.unit_amount,
+    'recurring', json_object('interval', i.interval, 'interval_count', i.interval_count))"""
+_ITEM_DOC = _with(
+    f"""json_object('id', i.id, 'object', 'subscription_item', 'created', {_seconds("i.created")},
+        'subscription', i.subscription, 'quantity', i.quantity,
+        'current_period_start', {_seconds("i.current_period_start")},
+        'current_period_end', {_seconds("i.current_period_end")})""",
+    price=f"CASE WHEN p.id IS NOT NULL THEN p.doc ELSE CAST({_OWN_PRICE_DOC} AS VARCHAR) END",
+    discounts="coalesce(item_discounts.docs, '[]')",
+)
 
 
 def _subscriptions(delivered: Collection[str]) -> str:
     inline = _inline_discount("s", customer="s.customer", subscription="s.id")
     whole = _whole("subscription_items", delivered, owner="subscription", of="s.id")
     unexplained = "false" if "discounts" in delivered else f"len({_ids('s.discounts')}) <= 1"
-    return f"""WITH items_read AS (
+    discounts = f"""CASE WHEN own_discounts.docs IS NOT NULL
+            AND NOT (s.discount_coupon IS NOT NULL AND {unexplained}) THEN own_discounts.docs
+        WHEN s.discount_coupon IS NOT NULL THEN CAST(json_array({inline}) AS VARCHAR) ELSE '[]' END"""
+    listed = _with(f"json_object('object', 'list', 'has_more', NOT {whole})", data="coalesce(items.docs, '[]')")
+    doc = f"""json_object('id', s.id, 'object', 'subscription', 'status', s.status,
+        'currency', coalesce(s.currency, items.currency), 'customer', s.customer,
+        'start_date', {_seconds("s.start_date")}, 'trial_start', {_seconds("s.trial_start")},
+        'trial_end', {_seconds("s.trial_end")}, 'cancel_at', {_seconds("s.cancel_at")},
+        'cancel_at_period_end', s.cancel_at_period_end, 'canceled_at', {_seconds("s.canceled_at")},
+        'ended_at', {_seconds("s.ended_at")}, 'latest_invoice', s.latest_invoice,
+        'collection_method', s.collection_method, 'created', {_seconds("s.created")},
+        'livemode', getvariable('livemode'),
+        'pause_collection', CASE WHEN s.pause_behavior IS NOT NULL
+            THEN json_object('behavior', s.pause_behavior, 'resumes_at', {_seconds("s.pause_resumes_at")}) END,
+        'billing_mode', CASE WHEN s.billing_mode IS NOT NULL THEN json_object('type', s.billing_mode) END)"""
+    return f"""WITH priced AS MATERIALIZED (
+        SELECT p.id, CAST({_PRICE_DOC} AS VARCHAR) AS doc FROM ({_PRICES}) AS p),
+    items_read AS (
         SELECT * FROM ({_subscription_items(delivered)}) WHERE {_in_pass("subscription")}),
     item_discounts AS ({_discount_lists("subscription_items")}),
     own_discounts AS ({_discount_lists("subscriptions")}),
     items AS (
         SELECT i.subscription, min(i.current_period_start) AS period_start,
             max(i.current_period_end) AS period_end, min(i.currency) AS currency,
-            to_json(list({_ITEM_DOC} ORDER BY i.created, i.id)) AS docs
-        FROM items_read AS i LEFT JOIN ({_PRICES}) AS p ON p.id = i.price
+            {_list(_ITEM_DOC, order="i.created, i.id")} AS docs
+        FROM items_read AS i LEFT JOIN priced AS p ON p.id = i.price
         LEFT JOIN item_discounts ON item_discounts.owner = i.id GROUP BY i.subscription)
     SELECT s.id, s.created, s.deleted, s.customer, s.status, coalesce(s.currency, items.currency) AS currency,
         s.start_date, s.ended_at, s.canceled_at, s.cancel_at, s.cancel_at_period_end, s.cancellation_reason,
@@ -197,23 +228,7 @@ def _subscriptions(delivered: Collection[str]) -> str:
         coalesce(items.period_start, s.period_start) AS current_period_start,
         coalesce(items.period_end, s.period_end) AS current_period_end, s.pause_behavior, s.pause_resumes_at,
         s.collection_method, s.default_payment_method, s.latest_invoice, {whole} AS items_complete,
-        CAST(json_object('id', s.id, 'object', 'subscription', 'status', s.status,
-            'currency', coalesce(s.currency, items.currency), 'customer', s.customer,
-            'start_date', {_seconds("s.start_date")}, 'trial_start', {_seconds("s.trial_start")},
-            'trial_end', {_seconds("s.trial_end")}, 'cancel_at', {_seconds("s.cancel_at")},
-            'cancel_at_period_end', s.cancel_at_period_end, 'canceled_at', {_seconds("s.canceled_at")},
-            'ended_at', {_seconds("s.ended_at")}, 'latest_invoice', s.latest_invoice,
-            'collection_method', s.collection_method, 'created', {_seconds("s.created")},
-            'livemode', getvariable('livemode'),
-            'items', json_object('object', 'list', 'data', coalesce(items.docs, '[]'::JSON),
-                'has_more', NOT {whole}),
-            'discounts', CASE WHEN own_discounts.docs IS NOT NULL
-                    AND NOT (s.discount_coupon IS NOT NULL AND {unexplained}) THEN own_discounts.docs
-                WHEN s.discount_coupon IS NOT NULL THEN json_array({inline}) ELSE '[]'::JSON END,
-            'pause_collection', CASE WHEN s.pause_behavior IS NOT NULL
-                THEN json_object('behavior', s.pause_behavior, 'resumes_at', {_seconds("s.pause_resumes_at")}) END,
-            'billing_mode', CASE WHEN s.billing_mode IS NOT NULL THEN json_object('type', s.billing_mode) END
-        ) AS VARCHAR) AS billing
+        {_with(doc, items=listed, discounts=discounts)} AS billing
     FROM subscriptions AS s LEFT JOIN items ON items.subscription = s.id
     LEFT JOIN own_discounts ON own_discounts.owner = s.id WHERE {_in_pass("s.id")}"""
 

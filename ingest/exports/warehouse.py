@@ -69,6 +69,7 @@ class Warehouse:
         self.sql.execute(f"SET threads = {threads}")
         self.sql.execute(f"SET temp_directory = {literal(str(self._spill))}")
         self.sql.execute("SET preserve_insertion_order = false")
+        self.sql.execute("SET enable_progress_bar = false")
         self.sql.execute("SET TimeZone = 'UTC'")
         for name, value in variables.items():
             given = literal(value) if isinstance(value, str) else "NULL" if value is None else str(value).lower()
@@ -178,13 +179,15 @@ class Warehouse:
                 count(DISTINCT hash(id)) FILTER (_bad IS NULL) FROM {name}__all"""
         ).fetchall()[0]
         self.sql.execute(f"CREATE TEMP TABLE {name}__twice (id VARCHAR)")
-        good = f"SELECT * FROM {name}__all WHERE _bad IS NULL"
+        # Where nothing is bad, no row has to be looked at for it again.
+        is_good, is_bad = ("_bad IS NULL", "_bad IS NOT NULL") if bad else ("true", "false")
+        good = f"SELECT * FROM {name}__all WHERE {is_good}"
         if one_per_id and ids < rows - bad:
             self.sql.execute(f"INSERT INTO {name}__twice SELECT id FROM ({good}) GROUP BY id HAVING count(*) > 1")
             bad += self.sql.sql(f"SELECT count(*) FROM ({self._repeated(name)} > 1)").fetchall()[0][0]
             good += f" AND id NOT IN (SELECT id FROM {name}__twice) UNION ALL {self._repeated(name)} = 1"
         self._view(name, f"SELECT * EXCLUDE (_bad, _raw) FROM ({good})")
-        self._view(f"{name}__bad", f"SELECT * EXCLUDE (_bad, _raw) FROM {name}__all WHERE _bad IS NOT NULL")
+        self._view(f"{name}__bad", f"SELECT * EXCLUDE (_bad, _raw) FROM {name}__all WHERE {is_bad}")
         return rows, bad
 
     @staticmethod

@@ -1,7 +1,9 @@
 """Working off the inbox against the sandbox: objects read once, poison set aside, an outage loses nothing."""
 
 import asyncio
-from collections.abc import Iterator
+import itertools
+import random
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -34,12 +36,12 @@ def account(sandbox: Sandbox, tmp_path: Path) -> Iterator[Account]:
 
 
 def event(
-    number: int, object_type: str, object_id: str, *, origin: str = "stripe", at: datetime = NOW
+    number: int, object_type: str, object_id: str, *, origin: str = "stripe", at: datetime = NOW, type_: str = ""
 ) -> InboxRow:
     return InboxRow(
         origin=origin,
         event_id=f"evt_{number}",
-        type=f"{object_type}.updated",
+        type=type_ or f"{object_type}.updated",
         object_type=object_type,
         object_id=object_id,
         account=None,
@@ -98,6 +100,43 @@ def test_each_object_is_read_once_however_many_events_speak_of_it(sandbox: Sandb
     assert [row["deleted"] for row in account.rows("customers") if row["id"] == gone] == [True]
     assert {status for status, _ in rows(account).values()} == {"done"}
     assert work_off(account, sandbox.stripe) == DrainReport()
+
+
+# A subscription's six changes at Stripe, by the second in which they are made.
+_TYPES = ("created", "updated", "updated", "paused", "resumed", "deleted")
+_SECONDS = ((0, 1), (2,), (3,), (4, 5))
+_ORDERS = [*itertools.permutations(range(len(_TYPES)))]
+
+
+@pytest.mark.parametrize(
+    "orders",
+    [
+        pytest.param(random.Random(18).sample(_ORDERS, 6), id="6 orders"),
+        pytest.param(_ORDERS, id="all 720 orders", marks=pytest.mark.soak),
+    ],
+)
+def test_in_whatever_order_events_arrive_the_table_shows_what_stripe_shows(
+    sandbox: Sandbox, account: Account, orders: Sequence[tuple[int, ...]]
+) -> None:
+    """Two runs for each order, the first in its midst, when Stripe has made the changes that were told by then."""
+    (changed,) = ids(account, "subscriptions", 1)
+    for number, order in enumerate(orders):
+        cut = number % len(order)
+        made = 0
+        # The second part holds the first event a second time.
+        for told, newest in ((order[:cut], max(order[:cut], default=-1)), ((*order[cut:], order[0]), 5)):
+            while made < len(_SECONDS) and _SECONDS[made][0] <= newest:
+                named = [changed] * len(_SECONDS[made])
+                change = {"resource": "subscriptions", "update": len(named), "ids": named, "same_second": True}
+                sandbox.control(mutate=[change])
+                made += 1
+            kinds = ((one, f"customer.subscription.{_TYPES[one]}") for one in told)
+            told_now = [event(10 * number + one, "subscription", changed, type_=type_) for one, type_ in kinds]
+            insert_events(account.state, told_now)
+            report = work_off(account, sandbox.stripe, at=NOW + timedelta(minutes=number))
+            assert report.objects == bool(told)
+        assert differences(account, sandbox, ["subscriptions"]) == [], order
+    assert {status for status, _ in rows(account).values()} == {"done"}
 
 
 def test_what_cannot_be_read_is_set_aside_after_some_tries_and_the_others_go_on(
