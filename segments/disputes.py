@@ -13,7 +13,7 @@ import narwhals as nw
 import pyarrow as pa
 
 from segments.disputed import INQUIRIES, NOT_DISPUTES, disputed_charges
-from segments.frames import frames, month_of, rows, settled, to_table, with_months
+from segments.frames import first_of, frames, month_of, rows, settled, to_table, with_months
 from segments.intervals import wilson
 from segments.tables import SEGMENT_TABLES
 from segments.thresholds import DisputeThresholds
@@ -119,11 +119,8 @@ def _products(lines: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
         # Descending by amount, then ascending by name: the first in one ascending order.
         below=-column("amount").fill_null(0)
     )
-    return (
-        named.group_by("invoice")
-        .agg(column("product").first(order_by=["below", "product"]))
-        .rename({"invoice": "product_invoice"})
-    )
+    largest = first_of(named, "product", order=["below", "product"])
+    return named.group_by("invoice").agg(largest).rename({"invoice": "product_invoice"})
 
 
 def _counts(disputes: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import narwhals as nw
 import pyarrow as pa
 
-from segments.frames import beside, frames, settled, to_table
+from segments.frames import beside, frames, last_of, settled, to_table
 from segments.regions import ALIASES, UNKNOWN, regions
 from segments.tables import SEGMENT_TABLES
 
@@ -119,7 +119,7 @@ def _evidence(sources: dict[str, nw.LazyFrame[Any]]) -> nw.LazyFrame[Any]:
 def _last(charges: nw.LazyFrame[Any], name: str) -> nw.LazyFrame[Any]:
     """The value of each customer's latest charge that has one; of several at the same second, the last by name."""
     known = charges.filter(~nw.col(name).is_null())
-    return known.group_by("customer").agg(nw.col(name).last(order_by=["created", name]))
+    return known.group_by("customer").agg(last_of(known, name, order=["created", name]))
 
 
 def cleaned(frame: nw.LazyFrame[Any], *names: str) -> nw.LazyFrame[Any]:

@@ -23,7 +23,9 @@ __all__ = [
     "InputError",
     "beside",
     "divide_half_up",
+    "first_of",
     "frames",
+    "last_of",
     "month_of",
     "rows",
     "settled",
@@ -77,6 +79,8 @@ def _frame(name: str, native: Any, anchor: nw.LazyFrame[Any] | None) -> nw.LazyF
     _require(name, wanted, frame.collect_schema().names())
     if frame.implementation.is_duckdb():
         frame = _duckdb_seconds(native, wanted)
+    elif frame.implementation.is_pyspark():
+        frame = _spark_seconds(native, wanted)
     return _usable(frame.select(*(_column(field, frame.implementation) for field in wanted)))
 
 
@@ -89,6 +93,16 @@ def _duckdb_seconds(native: Any, wanted: pa.Schema) -> nw.LazyFrame[Any]:
         for field in wanted
     )
     frame: nw.LazyFrame[Any] = nw.from_native(native.project(", ".join(columns))).lazy()
+    return frame
+
+
+def _spark_seconds(native: Any, wanted: pa.Schema) -> nw.LazyFrame[Any]:
+    """The frame with times as seconds: Narwhals has no durations on Spark."""
+    columns = (
+        f"unix_seconds(`{field.name}`) AS `{field.name}`" if pa.types.is_timestamp(field.type) else f"`{field.name}`"
+        for field in wanted
+    )
+    frame: nw.LazyFrame[Any] = nw.from_native(native.selectExpr(*columns)).lazy()
     return frame
 
 
@@ -138,7 +152,7 @@ def _from_arrow(name: str, table: pa.Table, wanted: pa.Schema) -> pa.Table:
 
 def _column(field: pa.Field, engine: nw.Implementation) -> nw.Expr:
     column = nw.col(field.name)
-    if pa.types.is_timestamp(field.type) and not engine.is_duckdb():
+    if pa.types.is_timestamp(field.type) and not (engine.is_duckdb() or engine.is_pyspark()):
         return (column - nw.lit(_EPOCH)).dt.total_seconds().cast(nw.Int64).alias(field.name)
     if pa.types.is_integer(field.type):
         return column.cast(nw.Int64)
@@ -168,11 +182,12 @@ def rows(frame: nw.LazyFrame[Any]) -> pa.Table:
     for field in table.schema:
         if field.name.startswith("__index_level_"):
             continue
-        if pa.types.is_decimal(field.type) or pa.types.is_integer(field.type):
-            field = pa.field(field.name, pa.int64())
-        elif pa.types.is_large_string(field.type):
-            field = pa.field(field.name, pa.string())
-        fields.append(field)
+        type_ = field.type
+        if pa.types.is_decimal(type_) or pa.types.is_integer(type_):
+            type_ = pa.int64()
+        elif pa.types.is_large_string(type_):
+            type_ = pa.string()
+        fields.append(pa.field(field.name, type_))
     return table.select([field.name for field in fields]).cast(pa.schema(fields))
 
 
@@ -207,6 +222,25 @@ def with_months(frame: nw.LazyFrame[Any], **times: str) -> nw.LazyFrame[Any]:
         year = column("_year") + column("_era") * 400
         frame = frame.with_columns((year * 12 + whole(column("_of_year"), 153) + 2).alias(name))
     return frame.drop("_days", "_era", "_day", "_year", "_of_year") if times else frame
+
+
+def first_of(frame: nw.LazyFrame[Any], name: str, *, order: Sequence[str]) -> nw.Expr:
+    """Of a group of rows, the value of the row that comes first by the columns `order`, nulls before all."""
+    if frame.implementation.is_pyspark():
+        return _ordered(name, order).min().struct.field(name)
+    return nw.col(name).first(order_by=order)
+
+
+def last_of(frame: nw.LazyFrame[Any], name: str, *, order: Sequence[str]) -> nw.Expr:
+    """Of a group of rows, the value of the row that comes last by the columns `order`, nulls before all."""
+    if frame.implementation.is_pyspark():
+        return _ordered(name, order).max().struct.field(name)
+    return nw.col(name).last(order_by=order)
+
+
+def _ordered(name: str, order: Sequence[str]) -> nw.Expr:
+    """Spark's own first and last follow no order, but it compares structs field by field."""
+    return nw.struct(*dict.fromkeys((*order, name)))
 
 
 def month_of(time: datetime) -> int:

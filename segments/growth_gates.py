@@ -11,7 +11,7 @@ from typing import Any, Final
 import narwhals as nw
 
 from segments.disputed import NOT_DISPUTES, disputed_charges
-from segments.frames import DAY, settled
+from segments.frames import DAY, first_of, settled
 from segments.leaving import is_leaving
 from segments.thresholds import GrowthThresholds
 
@@ -207,9 +207,7 @@ def bought(lines: Frame, invoices: Frame, *, since: int) -> tuple[Frame, Frame]:
         .select("customer", "shorter", annual_span=column("last") - column("first"))
     )
     named = sums.filter(column("recent") > 0, ~column("product").is_null(), ~column("currency").is_null())
-    products = (
-        named.with_columns(below=-column("net"))
-        .group_by("customer", "currency")
-        .agg(column("product").first(order_by=["below", "product"]))
-    )
+    named = named.with_columns(below=-column("net"))
+    largest = first_of(named, "product", order=["below", "product"])
+    products = named.group_by("customer", "currency").agg(largest)
     return plans, products

@@ -13,7 +13,7 @@ from typing import Any, Final
 import narwhals as nw
 
 from segments.disputed import OPEN, disputed_charges
-from segments.frames import DAY, month_of, settled, whole
+from segments.frames import DAY, last_of, month_of, settled, whole
 from segments.leaving import is_leaving
 from segments.next_invoice import ending_discounts, expiring_cards
 from segments.thresholds import ChurnThresholds
@@ -167,14 +167,11 @@ def _latest_end(subscriptions: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
     """Why and when the subscription ended that ended last."""
     column = nw.col
     order = ["end", "id"]
-    return (
-        subscriptions.filter(column("ended") > 0)
-        .group_by("customer")
-        .agg(
-            column("reason").last(order_by=order).alias("ended_reason"),
-            column("feedback").last(order_by=order).alias("ended_feedback"),
-            column("end").max().alias("ended_at"),
-        )
+    ended = subscriptions.filter(column("ended") > 0)
+    return ended.group_by("customer").agg(
+        last_of(ended, "reason", order=order).alias("ended_reason"),
+        last_of(ended, "feedback", order=order).alias("ended_feedback"),
+        column("end").max().alias("ended_at"),
     )
 
 
@@ -203,13 +200,10 @@ def _last_paid(charges: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
     column = nw.col
     paid = charges.filter(column("paid").fill_null(False), column("amount") > 0)
     by_method = paid.group_by("customer", "payment_method").agg(column("created").max())
-    return (
-        by_method.with_columns(payment_method=column("payment_method").fill_null(""))
-        .group_by("customer")
-        .agg(
-            column("created").max().alias("last_paid"),
-            column("payment_method").last(order_by=["created", "payment_method"]).alias("last_method"),
-        )
+    by_method = by_method.with_columns(payment_method=column("payment_method").fill_null(""))
+    return by_method.group_by("customer").agg(
+        column("created").max().alias("last_paid"),
+        last_of(by_method, "payment_method", order=["created", "payment_method"]).alias("last_method"),
     )
 
 
