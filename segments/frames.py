@@ -99,7 +99,9 @@ def _duckdb_seconds(native: Any, wanted: pa.Schema) -> nw.LazyFrame[Any]:
 def _spark_seconds(native: Any, wanted: pa.Schema) -> nw.LazyFrame[Any]:
     """The frame with times as seconds: Narwhals has no durations on Spark."""
     columns = (
-        f"unix_seconds(`{field.name}`) AS `{field.name}`" if pa.types.is_timestamp(field.type) else f"`{field.name}`"
+        f"unix_seconds(`{field.name}`) AS `{field.name}`"
+        if pa.types.is_timestamp(field.type)
+        else f"`{field.name}`"
         for field in wanted
     )
     frame: nw.LazyFrame[Any] = nw.from_native(native.selectExpr(*columns)).lazy()
