@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import pyarrow as pa
+import structlog
 
 from activation.account import Account
 from activation.approval import ApprovalStatus, approval_status
@@ -25,6 +26,8 @@ from resources.mavera import MaveraError, Usage
 from resources.progress import Progress, Silent
 
 __all__ = ["ApplyReport", "apply"]
+
+_log = structlog.stdlib.get_logger("stripe_mavera.plan")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +99,18 @@ async def apply(
     if plan.source.complete:
         account.remember("customers", str(plan.source.customers))
     after = await _usage(account) if carrier.usage is not None else None
-    return _report(account, plan, run_id, approval, rows, before=carrier.usage, after=after)
+    report = _report(account, plan, run_id, approval, rows, before=carrier.usage, after=after)
+    _tell(report)
+    return report
+
+
+def _tell(report: ApplyReport) -> None:
+    """The end of a run for the log; a full budget refuses hundreds of rows for one reason, which is one line."""
+    refused = [row for row in report.rows if row.code == "cap"]
+    if refused:
+        _log.warning("budget refused", rows=len(refused), reason=refused[0].reason)
+    say = _log.warning if report.waits_for_a_person else _log.info
+    say("plan carried out", plan=report.plan_hash[:12], credits=report.credits_counted, **report.counts)
 
 
 async def _usage(account: Account) -> Usage | None:

@@ -1,8 +1,8 @@
 """The ledger's tables: reading rows, and the one way in which any of them is written.
 
 Here: reads, and the pieces every transition is made of: one transaction ordered by the audit head's lock and
-labelled for tests, compare-and-set on state and attempt, the audit row. Not here: which transitions there are
-(`ledger`).
+labelled for tests, compare-and-set on state and attempt, the audit row, and a log line once it is committed. Not
+here: which transitions there are (`ledger`).
 """
 
 from collections.abc import Callable, Iterator
@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+import structlog
 
 from activation import audit, registry
 from activation.budget import Spend, spend_of
@@ -23,6 +24,9 @@ from resources.state import State
 from resources.state.ledger import attempts, intents
 
 __all__ = ["LedgerRows"]
+
+_log = structlog.stdlib.get_logger("stripe_mavera.ledger")
+_FOR_A_PERSON = frozenset({"unknown", "held", "conflict"})
 
 
 class LedgerRows:
@@ -43,6 +47,7 @@ class LedgerRows:
         self.clock = clock
         self.claim_seconds = claim_seconds
         self.probe = probe
+        self._acts: list[dict[str, Any]] = []
 
     # ---- reading ------------------------------------------------------------------------------------------------
     def objects(self) -> list[StoredObject]:
@@ -105,10 +110,13 @@ class LedgerRows:
     def transaction(self, label: str) -> Iterator[sa.Connection]:
         """One transaction, ordered after all others by the audit head's lock, between labelled instants."""
         self.probe(f"{label}:before")
+        self._acts.clear()
         with self.state.begin() as connection:
             audit.lock(connection)
             yield connection
             self.probe(f"{label}:inside")
+        for act in self._acts:
+            (_log.warning if act["act"] in _FOR_A_PERSON else _log.info)(f"intent {act['act']}", **act)
         self.probe(f"{label}:after")
 
     @staticmethod
@@ -156,6 +164,20 @@ class LedgerRows:
             "credits": credits,
         }
         audit.append(connection, about, at=now)
+        self._acts.append(
+            {
+                "act": event,
+                "intent": claim.intent_id,
+                "token": entry.token,
+                "kind": entry.kind.value,
+                "segment": entry.segment_key,
+                "attempt": claim.attempt,
+                "code": code,
+                "credits": credits,
+                "actor": claim.run.actor,
+                "run_id": claim.run.run_id,
+            }
+        )
 
     def record_object(self, connection: sa.Connection, event: str, made: StoredObject, *, run: Run) -> None:
         about = {

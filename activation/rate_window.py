@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
+import structlog
 from pydantic import SecretStr
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -19,6 +20,8 @@ from resources.state import State
 from resources.state.ledger import rate_limits, rate_stamps
 
 __all__ = ["RateWindow", "key_hash"]
+
+_log = structlog.stdlib.get_logger("stripe_mavera.limiter")
 
 # The server counts a call when it arrives, we when it leaves: a little more than its window covers the difference.
 _MARGIN_SECONDS = 0.2
@@ -96,6 +99,7 @@ class RateWindow:
                 limit = rate.limit
                 self._change(connection, per_window=limit)
             if rate.retry_after:
+                _log.warning("Mavera asks to wait", seconds=rate.retry_after, per_minute=limit)
                 self._change(connection, paused_until=now + timedelta(seconds=rate.retry_after))
             if rate.remaining is not None and rate.remaining < _SLOW_BELOW:
                 # Fewer places are left than our own stamps explain: others use the key, and their calls count.

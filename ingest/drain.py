@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import structlog
+
 from ingest.inbox import DirtyObject, claim, fail, finish
 from ingest.repair import read_objects_again
 from ingest.streams import EVENTS
@@ -20,6 +22,7 @@ from resources.stripe_api import StripeApi, StripeError, StripeUnavailable, Unau
 
 __all__ = ["DrainReport", "callbacks", "drain"]
 
+_log = structlog.stdlib.get_logger("stripe_mavera.inbox")
 _BATCH_EVENTS = 500
 _MOST_BATCHES = 200
 _NOTHING_CAN_BE_READ = (Unreachable, Unauthorized, StripeUnavailable)
@@ -73,6 +76,9 @@ async def drain(
             else:
                 events += finish(state, some, worker=worker, now=now())
                 objects += len(some)
+    if events or put_back:
+        say = _log.warning if put_back else _log.info
+        say("webhooks worked off", events=events, objects=objects, put_back=put_back)
     return DrainReport(events, objects, put_back)
 
 

@@ -14,7 +14,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import structlog
 from sqlalchemy.exc import SQLAlchemyError
+from structlog.contextvars import bind_contextvars, bound_contextvars
 
 from ingest.backfill import Backfill
 from ingest.changes import ChangeReader
@@ -34,6 +36,7 @@ from resources.stripe_clock import MICROS
 
 __all__ = ["extract"]
 
+_log = structlog.stdlib.get_logger("stripe_mavera.extraction")
 _OLDEST_CURSOR_SECONDS = 28 * 86_400
 
 _Refused = (StripeError, StagingError, LakeError)
@@ -76,7 +79,8 @@ async def extract(
     Raises: ExtractionFailed, whose report tells what was got all the same.
     """
     run = _Extraction(api, lake, state, staging, now, progress)
-    return await run.extract(chosen(tables), full=full)
+    with bound_contextvars(extraction=""):
+        return await run.extract(chosen(tables), full=full)
 
 
 class _Extraction:
@@ -111,6 +115,7 @@ class _Extraction:
             told = getattr(error, "orig", None) or error
             tally.errors.setdefault("run", StateError(f"{self._database!r} cannot be written: {told}"))
         report = tally.report(streams, asyncio.get_running_loop().time() - began)
+        _tell(report)
         if tally.errors:
             raise ExtractionFailed(tally.trouble(), report) from next(iter(tally.errors.values()))
         return report
@@ -128,6 +133,8 @@ class _Extraction:
         run, resumed = self._begin(fresh, present, full=full)
         self._tally.run_id = run.run_id
         plan = _Plan.from_json(run.plan)
+        bind_contextvars(extraction=run.run_id)
+        _log.info("extraction resumed" if resumed else "extraction started", loads=len(plan.backfill))
         status = "failed"
         try:
             async with (
@@ -257,3 +264,19 @@ class _Extraction:
         for table in COMMITTED_FIRST:
             await write(table)
         await asyncio.gather(*map(write, list(by_table)))
+
+
+def _tell(report: ExtractReport) -> None:
+    """The end of a run for the log, with what an on-call person asks first."""
+    for stream in report.streams:
+        if stream.quarantined:
+            _log.warning("objects quarantined", stream=stream.stream, objects=stream.quarantined)
+    (_log.info if report.complete else _log.error)(
+        "extraction ended",
+        mode=report.mode,
+        rows=sum(table.upserted for table in report.tables),
+        requests=report.requests,
+        rate_limited=report.limited,
+        retried=report.retried,
+        seconds=round(report.seconds, 1),
+    )

@@ -7,11 +7,15 @@ import asyncio
 from collections import deque
 from typing import Self
 
+import structlog
+
 from ingest.lists import ListReader
 from ingest.report import Progress, StreamProgress, StreamState
 from resources.limiter import Limiter
 
 __all__ = ["ProgressBoard"]
+
+_log = structlog.stdlib.get_logger("stripe_mavera.extraction")
 
 _TICK_SECONDS = 0.25
 _WINDOW_TICKS = 8
@@ -44,8 +48,17 @@ class ProgressBoard:
         self._states[stream] = "reading"
 
     def put(self, stream: str, state: StreamState) -> None:
-        """Tell what a stream is at."""
+        """Tell what a stream is at; its end is logged."""
         self._states[stream] = state
+        if state in ("done", "failed"):
+            counts = self._readers[stream].part.counts
+            say = _log.info if state == "done" else _log.error
+            say(
+                f"stream {state}",
+                stream=stream,
+                rows=counts.get(f"rows:{stream}", 0),
+                pages=counts.get("pages", 0),
+            )
 
     async def _tick(self) -> None:
         while True:

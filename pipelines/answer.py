@@ -1,7 +1,7 @@
 """What a command says in the end: one object for programs or a page for people, and an exit code.
 
-0: everything that was asked for is done. 3: the rest waits for a person. 1: otherwise. Here: printing. Not here:
-what the answer is.
+0: everything that was asked for is done. 3: the rest waits for a person. 1: otherwise. Here: printing; what is
+said besides goes to stderr, as a line or, where logs are JSON, as a log line. Not here: what the answer is.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,10 +10,16 @@ from enum import IntEnum
 from typing import Any
 
 import orjson
+import structlog
 import typer
 from rich.console import Console
 
-__all__ = ["Answer", "Exit", "give"]
+from pipelines.logs import logs_are_json
+from resources.redaction import redact
+
+__all__ = ["Answer", "Exit", "complain", "give", "note"]
+
+_log = structlog.stdlib.get_logger("stripe_mavera.command")
 
 
 class Exit(IntEnum):
@@ -44,3 +50,20 @@ def give(answer: Answer, *, as_json: bool) -> None:
     else:
         answer.page(Console())
     raise typer.Exit(int(answer.exit))
+
+
+def note(line: str) -> None:
+    """Say on stderr what is going on."""
+    if logs_are_json():
+        _log.info(line)
+    else:
+        Console(stderr=True).print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def complain(line: str) -> None:
+    """Say on stderr what went wrong."""
+    if logs_are_json():
+        _log.error(line)
+    else:
+        err = Console(stderr=True)
+        err.print(f"error: {redact(line)}", style="red", markup=False, highlight=False, soft_wrap=True)

@@ -7,7 +7,7 @@ instant. Not here: any rule.
 
 import getpass
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,8 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from pipelines.answer import Exit, give
+from pipelines.answer import Answer, Exit, complain, give, note
+from pipelines.logs import log_to_stderr
 from pipelines.settings import SANDBOX_MAVERA_PORT, SANDBOX_STRIPE_PORT, Settings
 
 __all__ = ["app", "main"]
@@ -41,15 +42,13 @@ def main() -> None:
     """Entry point: an error that a person can mend becomes one line on stderr and exit code 1."""
     from sqlalchemy.exc import SQLAlchemyError
 
-    from resources.redaction import install_redaction, redact
+    from resources.redaction import install_redaction
 
     install_redaction()
     try:
         app()
     except (ValidationError, OSError, RuntimeError, ValueError, SQLAlchemyError) as error:
-        _err.print(
-            f"error: {redact(_one_line(error))}", style="red", markup=False, highlight=False, soft_wrap=True
-        )
+        complain(_one_line(error))
         sys.exit(Exit.FAILED)
 
 
@@ -64,8 +63,11 @@ def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _note(line: str) -> None:
-    _err.print(line, markup=False, highlight=False, soft_wrap=True)
+def _settings() -> Settings:
+    """Checked settings, with logs written as they say."""
+    settings = Settings()
+    log_to_stderr(settings)
+    return settings
 
 
 @contextmanager
@@ -73,8 +75,15 @@ def _session(settings: Settings | None = None) -> Iterator[Settings]:
     """Checked settings, with a sandbox running for each side that has neither key nor address."""
     from pipelines.sandboxes import with_sandboxes
 
-    with with_sandboxes(settings or Settings(), note=_note) as ready:
+    with with_sandboxes(settings or _settings(), note=note) as ready:
         yield ready
+
+
+def _answer(task: Callable[[Settings], Answer], *, as_json: bool, settings: Settings | None = None) -> None:
+    """Do a task in a session and give its answer when the sandbox is gone."""
+    with _session(settings) as ready:
+        answer = task(ready)
+    give(answer, as_json=as_json)
 
 
 @app.command()
@@ -85,12 +94,10 @@ def run(
     """The whole job: extract, segment, plan, carry out what is approved, and say what came of it."""
     from pipelines.tasks import refresh
 
-    settings = Settings()
+    settings = _settings()
     if customers is not None:
         settings = settings.model_copy(update={"sandbox_customers": customers})
-    with _session(settings) as ready:
-        answer = refresh(ready, _err)
-    give(answer, as_json=as_json)
+    _answer(lambda ready: refresh(ready, _err), as_json=as_json, settings=settings)
 
 
 @app.command()
@@ -103,9 +110,7 @@ def extract(
     """Bring the raw tables up to date with Stripe."""
     from pipelines.tasks import extract_tables
 
-    with _session() as ready:
-        answer = extract_tables(ready, _err, full=full)
-    give(answer, as_json=as_json)
+    _answer(lambda ready: extract_tables(ready, _err, full=full), as_json=as_json)
 
 
 @app.command()
@@ -113,9 +118,7 @@ def segments(as_json: Json = False) -> None:
     """Derive the segment tables from the raw tables."""
     from pipelines.tasks import derive_segments
 
-    with _session() as ready:
-        answer = derive_segments(ready, _err)
-    give(answer, as_json=as_json)
+    _answer(lambda ready: derive_segments(ready, _err), as_json=as_json)
 
 
 @app.command()
@@ -123,9 +126,7 @@ def plan(as_json: Json = False) -> None:
     """Work out what would be created, changed and spent. Nothing is written to Mavera."""
     from pipelines.tasks import make_plan
 
-    with _session() as ready:
-        answer = make_plan(ready, _err)
-    give(answer, as_json=as_json)
+    _answer(lambda ready: make_plan(ready, _err), as_json=as_json)
 
 
 @app.command()
@@ -137,9 +138,7 @@ def approve(
     """Approve a plan by its hash, on record."""
     from pipelines.tasks import approve_plan
 
-    with _session() as ready:
-        answer = approve_plan(ready, plan_hash, by=by or getpass.getuser())
-    give(answer, as_json=as_json)
+    _answer(lambda ready: approve_plan(ready, plan_hash, by=by or getpass.getuser()), as_json=as_json)
 
 
 @app.command()
@@ -147,9 +146,7 @@ def apply(as_json: Json = False) -> None:
     """Carry out the approved plan. A plan that no longer fits is refused."""
     from pipelines.tasks import apply_plan
 
-    with _session() as ready:
-        answer = apply_plan(ready, _err)
-    give(answer, as_json=as_json)
+    _answer(lambda ready: apply_plan(ready, _err), as_json=as_json)
 
 
 @app.command()
@@ -157,9 +154,7 @@ def reconcile(as_json: Json = False) -> None:
     """Compare tables with Stripe and the ledger with Mavera; repair what reading can repair."""
     from pipelines.tasks import reconcile_account
 
-    with _session() as ready:
-        answer = reconcile_account(ready, _err)
-    give(answer, as_json=as_json)
+    _answer(lambda ready: reconcile_account(ready, _err), as_json=as_json)
 
 
 @app.command()
@@ -172,7 +167,7 @@ def report(
     """Write what the tables say as one HTML page. Reads the tables and nothing else."""
     from pipelines.tasks import write_report
 
-    give(write_report(Settings(), out=out, now=datetime.now(UTC)), as_json=as_json)
+    give(write_report(_settings(), out=out, now=datetime.now(UTC)), as_json=as_json)
 
 
 @held_app.callback()
@@ -181,9 +176,7 @@ def held(context: typer.Context, as_json: Json = False) -> None:
     if context.invoked_subcommand is None:
         from pipelines.tasks import list_held
 
-        with _session() as ready:
-            answer = list_held(ready)
-        give(answer, as_json=as_json)
+        _answer(list_held, as_json=as_json)
 
 
 @held_app.command("adopt")
@@ -213,9 +206,9 @@ def _decide(
 ) -> None:
     from pipelines.tasks import decide_held
 
-    with _session() as ready:
-        answer = decide_held(ready, key, decision, by=getpass.getuser(), remote_id=remote_id)
-    give(answer, as_json=as_json)
+    _answer(
+        lambda ready: decide_held(ready, key, decision, by=getpass.getuser(), remote_id=remote_id), as_json=as_json
+    )
 
 
 @app.command()
@@ -243,13 +236,13 @@ def sandbox(
     from pipelines.sandboxes import serve_sandbox
 
     serve_sandbox(
-        Settings(),
+        _settings(),
         stripe_port=stripe_port,
         mavera_port=mavera_port,
         customers=customers,
         dataset=dataset,
         histories=histories,
-        note=_note,
+        note=note,
     )
 
 
@@ -261,7 +254,7 @@ def webhooks(
     """Receive webhooks of Stripe and callbacks of Mavera until interrupted. It stores them and starts nothing."""
     from pipelines.receiver import serve_webhooks
 
-    serve_webhooks(Settings(), host=host, port=port, note=_note)
+    serve_webhooks(_settings(), host=host, port=port, note=note)
 
 
 @app.command()
@@ -270,7 +263,7 @@ def ui(port: Annotated[int, typer.Option(help="Port of the Dagster UI on this ma
     from pipelines.ui import serve_ui
 
     with _session() as ready:
-        sys.exit(serve_ui(ready, port=port, note=_note))
+        sys.exit(serve_ui(ready, port=port, note=note))
 
 
 @app.command()
@@ -279,13 +272,10 @@ def doctor(as_json: Json = False) -> None:
     from pipelines.doctor import examine, refused_settings
 
     try:
-        settings = Settings()
+        settings = _settings()
     except ValidationError as error:
-        answer = refused_settings(error)
-    else:
-        with _session(settings) as ready:
-            answer = examine(ready)
-    give(answer, as_json=as_json)
+        give(refused_settings(error), as_json=as_json)
+    _answer(examine, as_json=as_json, settings=settings)
 
 
 @app.command()
@@ -293,7 +283,7 @@ def migrate(as_json: Json = False) -> None:
     """Bring the state and Dagster's storage to the schema of this version. Forward only; safe to repeat."""
     from pipelines.migration import migrate as bring_up_to_date
 
-    give(bring_up_to_date(Settings(), note=_note), as_json=as_json)
+    give(bring_up_to_date(_settings(), note=note), as_json=as_json)
 
 
 @app.command("settings")

@@ -15,8 +15,11 @@ from assets.account import PaidWork
 from assets.mavera import MAVERA_ASSETS
 from assets.segments import SEGMENT_ASSETS
 from assets.stripe import STRIPE_ASSETS
+from pipelines.alerts import THRESHOLDS
 from pipelines.jobs import JOBS
+from pipelines.logs import set_up_logs
 from pipelines.notify import NotifierResource
+from pipelines.run_log import in_process_executor
 from pipelines.schedules import SCHEDULES
 from pipelines.sensors import SENSORS
 from pipelines.settings import Settings
@@ -47,7 +50,8 @@ _STAND_IN_WAITS: dict[str, float] = {
 # missed a run (fail). Mavera's tables wait for a person's approval first, the sweep is weekly. (warn, fail) each.
 _FRESH_WITHIN = {
     "stripe": (timedelta(hours=26), timedelta(hours=36)),
-    "segments": (timedelta(hours=26), timedelta(hours=36)),
+    "segments": (timedelta(hours=26), THRESHOLDS.segments_stale_after),
+    "report": (timedelta(hours=26), THRESHOLDS.segments_stale_after),
     "mavera": (timedelta(days=2), timedelta(days=4)),
 }
 _SWEPT_WITHIN = (timedelta(days=7, hours=12), timedelta(days=9))
@@ -58,6 +62,7 @@ def build_definitions(settings: Settings, *, progress: Progress | None = None) -
     # Here, as each process of Dagster that runs or serves anything comes by.
     register_secrets(*settings.secrets)
     install_redaction(handlers=())
+    set_up_logs(settings)
     definitions = dg.Definitions(
         assets=[*STRIPE_ASSETS, *SEGMENT_ASSETS, *MAVERA_ASSETS],
         jobs=JOBS,
@@ -65,7 +70,7 @@ def build_definitions(settings: Settings, *, progress: Progress | None = None) -
         sensors=SENSORS,
         resources=resources_of(settings, progress or Logged()),
         # One process for a run: parallel work is inside the steps, and a process per step costs seconds each.
-        executor=dg.in_process_executor,
+        executor=in_process_executor,
     )
     return definitions.permissive_map_resolved_asset_specs(func=_with_freshness, selection=None)
 

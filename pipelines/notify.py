@@ -142,6 +142,10 @@ class NotifierResource(dg.ConfigurableResource["Notifier"]):
         """The page of a run."""
         return f"{self.ui_url.rstrip('/')}/runs/{run_id}"
 
+    def asset_link(self, table: str) -> str:
+        """The page of a table."""
+        return f"{self.ui_url.rstrip('/')}/assets/{table}"
+
 
 def _client() -> httpx.Client:
     return httpx.Client(timeout=_TIMEOUT_SECONDS)

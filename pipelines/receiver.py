@@ -60,6 +60,7 @@ def serve_webhooks(settings: Settings, *, host: str, port: int, note: Callable[[
             app,
             http="httptools",
             loop="auto",  # uvloop, where it exists
+            log_config=None,  # its lines are written as ours are
             log_level="warning",
             access_log=False,
             server_header=False,

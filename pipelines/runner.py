@@ -15,6 +15,7 @@ from pipelines.abandoned import end_abandoned_runs, run_of_this_process
 from pipelines.causes import root_cause
 from pipelines.dagster_home import prepare_dagster_home
 from pipelines.definitions import build_definitions
+from pipelines.run_log import logged_run
 from pipelines.settings import Settings
 from resources.progress import Progress
 from resources.redaction import redact
@@ -47,7 +48,11 @@ def run_job(
     """Run a job, or the named tables of it, in this process, recorded in Dagster's storage like any other run."""
     home = prepare_dagster_home(settings)
     definitions = build_definitions(settings, progress=progress)
-    with DagsterInstance.get() as instance, run_of_this_process(home) as run_id:
+    with (
+        DagsterInstance.get() as instance,
+        run_of_this_process(home) as run_id,
+        logged_run(run_id, job) as log,
+    ):
         end_abandoned_runs(instance, home)
         result = definitions.resolve_job_def(job).execute_in_process(
             instance=instance,
@@ -57,6 +62,8 @@ def run_job(
             tags={"launched_by": "command line"},
             run_id=run_id,
         )
+        for event in result.all_events:
+            log.see(event)
     return RunOutcome(
         run_id=result.run_id,
         success=result.success,

@@ -1,4 +1,4 @@
-"""What starts work when something happens outside: an export arrives, an event arrives, a run fails.
+"""What starts work, or tells people, when something happens: an export, an event, the end of a run, a bad figure.
 
 Here: the wiring of pure decisions (`ingest.exports.find_deliveries`, `ingest.inbox_tick.decide`) to runs. Cursor
 and requests are returned together, so that a tick that dies is repeated as a whole; run keys come from content, so
@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 import dagster as dg
 
+from assets.account import PaidWork
 from assets.exports import export_source
+from pipelines.alerts import alerts_to_tell, conditions
 from pipelines.causes import root_cause
 from pipelines.jobs import reconcile, refresh
 from pipelines.notify import Message, NotifierResource
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from ingest.exports import Delivery
     from ingest.inbox_tick import InboxDecision
 
-__all__ = ["SENSORS", "new_exports", "run_failures", "warnings_of_runs", "webhook_inbox"]
+__all__ = ["SENSORS", "alerts", "new_exports", "run_failures", "warnings_of_runs", "webhook_inbox"]
 
 # All of them only read and notify, and do nothing before there are exports, events or failures: safe to be on.
 _ON: Final = dg.DefaultSensorStatus.RUNNING
@@ -207,4 +209,38 @@ def _evaluation(entry: dg.EventLogEntry | None) -> dg.AssetCheckEvaluation | Non
     return data if isinstance(data, dg.AssetCheckEvaluation) else None
 
 
-SENSORS = (new_exports, webhook_inbox, run_failures, warnings_of_runs)
+@dg.sensor(
+    minimum_interval_seconds=300,
+    default_status=_ON,
+    description="Tells stale segments, held rows, 50, 75 and 90 percent of the budget, and objects in quarantine.",
+)
+def alerts(
+    context: dg.SensorEvaluationContext,
+    lake: LakeResource,
+    state: StateResource,
+    paid_work: dg.ResourceParam[PaidWork],
+    notifier: NotifierResource,
+) -> dg.SensorResult:
+    """Each condition once until it has cleared; the cursor keeps what was told."""
+    from pipelines.figures import Instruments
+
+    database = state.open()
+    instruments = Instruments(
+        state=database,
+        lake=lake.open(),
+        instance=lambda: context.instance,
+        environment=paid_work.environment,
+        month_cap=paid_work.policy.caps.per_month,
+    )
+    figures = instruments.figures(now=datetime.now(UTC))
+    database.close()
+    holding = conditions(figures)
+    new, cursor = alerts_to_tell(figures, holding, context.cursor)
+    for alert in new:
+        link = notifier.asset_link(alert.table)
+        notifier.open().send(Message(level="warning", title=alert.title, lines=alert.lines, link=link))
+    said = f"{len(holding)} conditions hold, {len(new)} of them are new"
+    return dg.SensorResult(skip_reason=said, cursor=cursor)
+
+
+SENSORS = (new_exports, webhook_inbox, run_failures, warnings_of_runs, alerts)

@@ -157,6 +157,16 @@ class Settings(BaseSettings):
         (), description="Receivers of these mails, separated by commas."
     )
     dagster_ui_url: str = Field("http://127.0.0.1:3000", description="Address of the Dagster UI in messages.")
+    monitor_url: str = Field(
+        "http://127.0.0.1:3001",
+        description="Address at which people reach the monitor: the UI links to its report.",
+    )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="Lines on stderr: `text` for people, `json` for one object a line."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] | None = Field(
+        None, description="Least level of these lines. Default: `warning` as text, `info` as JSON."
+    )
     sandbox_customers: int = Field(1_500, gt=0, description="Size of the simulated business.")
     sandbox_seed: int = Field(7, description="Seed of the simulated business.")
 

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.answer import Answer, Exit
+from pipelines.answer import Answer, Exit, complain
 from pipelines.definitions import resources_of
 from pipelines.progress import TerminalProgress
 from pipelines.runner import RunOutcome, run_job
 from pipelines.settings import Settings
 from pipelines.summary import render, summarise
 from resources.lake import Lake
-from resources.progress import Silent
+from resources.progress import Logged, Silent
 
 if TYPE_CHECKING:
     from activation.account import Account
@@ -257,15 +257,16 @@ def _run(
     selection: Sequence[str] | None = None,
     config: Mapping[str, Any] | None = None,
 ) -> RunOutcome:
+    if settings.log_format == "json":
+        return run_job(settings, job, progress=Logged(), selection=selection, config=config)
     with TerminalProgress(err) as progress:
         return run_job(settings, job, progress=progress, selection=selection, config=config)
 
 
 def _failed(outcome: RunOutcome) -> Answer:
-    def page(console: Console) -> None:
-        err = Console(stderr=True)
+    def page(_console: Console) -> None:
         for line in outcome.failures:
-            err.print(f"error: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
+            complain(line)
 
     return Answer(
         payload={"success": False, "run_id": outcome.run_id, "errors": list(outcome.failures)},

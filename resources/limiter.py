@@ -13,8 +13,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+import structlog
+
 __all__ = ["KeyKind", "Limiter", "Pace", "Usage", "key_kind"]
 
+_log = structlog.stdlib.get_logger("stripe_mavera.limiter")
 LIVE_PER_SECOND, TEST_PER_SECOND, OPERATION_PER_SECOND = 100.0, 25.0, 25.0
 _BURST_SECONDS = 0.25
 _MARGIN = 0.96  # ceiling 24 of 25 and 95 of 100: the server's clock and ours do not tick together
@@ -25,6 +28,7 @@ _CUT_EVERY_SECONDS = 1.0
 _PAUSE_SECONDS = 0.25
 _FAST_CLIMB, _SLOW_CLIMB = 0.25, 0.02  # share of the ceiling gained in a second of success
 _LOWEST_CAP = 2
+_SECONDS_BETWEEN_LINES = 10.0
 
 
 @dataclass(frozen=True)
@@ -152,6 +156,7 @@ class Limiter:
         self._operation_flights: dict[str, int] = {}
         self._cap_cut = float("-inf")
         self._waiting: deque[tuple[str, asyncio.Future[None]]] = deque()
+        self._told: dict[str, float] = {}
 
     def within_budget(self, more: int = 1) -> bool:
         """Whether `more` optional requests still fit."""
@@ -235,6 +240,7 @@ class Limiter:
         """
         for counted in (self.total, self.usage_of(operation)):
             counted.limited += 1
+        self._tell(operation, reason)
         if reason == "endpoint-rate":
             self.pace_of(operation).refused()
         elif reason == "global-rate":
@@ -250,6 +256,21 @@ class Limiter:
                 flights = self._operation_flights.get(operation, 0) + 1
                 cap = self._operation_caps.get(operation, float(flights))
                 self._operation_caps[operation] = max(1.0, min(cap, flights) * _CUT)
+
+    def _tell(self, operation: str, reason: str | None) -> None:
+        """Log refusals, now and then for each operation: they come in bursts."""
+        now = self._clock()
+        if now - self._told.get(operation, float("-inf")) < _SECONDS_BETWEEN_LINES:
+            return
+        self._told[operation] = now
+        _log.warning(
+            "slowed down by 429",
+            operation=operation,
+            reason=reason or "none given",
+            refused=self.usage_of(operation).limited,
+            per_second=round(min(self.pace_of(operation).rate, self.account.rate), 1),
+            concurrency=self.concurrency,
+        )
 
     def share_with(self, runs: int) -> None:
         """Keep to one part of the account's and every operation's pace when `runs` runs are under way."""

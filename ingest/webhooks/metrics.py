@@ -1,15 +1,22 @@
-"""What the receiver counts, in Prometheus' terms. Label values come from fixed sets, never from a request."""
+"""What the receiver counts, in Prometheus' terms, and what it logs of refusals.
+
+Label values come from fixed sets, never from a request. Refusals are logged once a minute for each reason, so that
+nobody outside can fill the log.
+"""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from ingest.webhooks.writer import InboxWriter
 
 __all__ = ["ReceiverMetrics"]
 
+_log = structlog.stdlib.get_logger("stripe_mavera.webhooks")
+_SECONDS_BETWEEN_LINES = 60.0
 _BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5, 10)
 
 
@@ -19,6 +26,7 @@ class ReceiverMetrics:
     def __init__(self, writer: InboxWriter) -> None:
         self.registry = CollectorRegistry()
         self.in_flight = 0
+        self._refused: dict[tuple[str, str], tuple[float, int]] = {}
         self._requests = Counter(
             "webhook_requests",
             "Requests by origin, outcome and HTTP status",
@@ -44,6 +52,16 @@ class ReceiverMetrics:
     def count(self, origin: str, outcome: str, status: int) -> None:
         """Count one answered request."""
         self._requests.labels(origin, outcome, str(status)).inc()
+        if status >= 400:
+            self._tell(origin, outcome, status)
+
+    def _tell(self, origin: str, outcome: str, status: int) -> None:
+        now = time.monotonic()
+        told, since = self._refused.get((origin, outcome), (float("-inf"), 0))
+        if now - told >= _SECONDS_BETWEEN_LINES:
+            _log.warning("webhook refused", origin=origin, reason=outcome, status=status, times=since + 1)
+            told, since = now, -1
+        self._refused[origin, outcome] = told, since + 1
 
     @contextmanager
     def timed(self, origin: str) -> Iterator[None]:

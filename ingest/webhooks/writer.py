@@ -23,7 +23,7 @@ from resources.state.inbox import InboxRow, insert_events, pending_count
 __all__ = ["InboxWriter", "NotStoredError"]
 
 _T = TypeVar("_T")
-_log = structlog.get_logger(__name__)
+_log = structlog.stdlib.get_logger("stripe_mavera.webhooks")
 
 
 class NotStoredError(RuntimeError):

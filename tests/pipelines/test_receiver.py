@@ -90,7 +90,10 @@ def test_it_serves_its_paths_and_ends_when_told_with_everything_stored(
         process.send_signal(signal.SIGTERM)
         said = process.communicate(timeout=30)[1]
     assert process.returncode == 0
-    assert said == "Stopped; every answered event is stored.\n"
+    refused, stopped = said.splitlines()
+    assert "webhook refused" in refused
+    assert refused.endswith("reason='signature: no match' status=400 times=1")
+    assert stopped == "Stopped; every answered event is stored."
     assert stored(settings_for()) == {"evt_1": "pending", "evt_3": "quarantined"}
 
 
