@@ -251,6 +251,15 @@ def stripe_reconciliation(
             )
 
     report = asyncio.run(compare())
+    for table in sorted(report.repaired):
+        version = lake.open().version(f"stripe/{table}")
+        context.log_event(
+            dg.AssetMaterialization(
+                ["stripe", table],
+                metadata={"mode": "repaired", "upserted": report.repaired[table], "delta_version": version},
+                tags={"dagster/data_version": f"delta:{version}"},
+            )
+        )
     yield dg.MaterializeResult(
         metadata={
             "windows": sum(stream.windows for stream in report.streams),

@@ -16,6 +16,7 @@ from assets.mavera import MAVERA_ASSETS
 from assets.segments import SEGMENT_ASSETS
 from assets.stripe import STRIPE_ASSETS
 from pipelines.alerts import THRESHOLDS
+from pipelines.conditions import FOLLOW_UP, with_condition
 from pipelines.jobs import JOBS
 from pipelines.logs import set_up_logs
 from pipelines.notify import NotifierResource
@@ -67,12 +68,14 @@ def build_definitions(settings: Settings, *, progress: Progress | None = None) -
         assets=[*STRIPE_ASSETS, *SEGMENT_ASSETS, *MAVERA_ASSETS],
         jobs=JOBS,
         schedules=SCHEDULES,
-        sensors=SENSORS,
+        sensors=[*SENSORS, FOLLOW_UP],
         resources=resources_of(settings, progress or Logged()),
         # One process for a run: parallel work is inside the steps, and a process per step costs seconds each.
         executor=in_process_executor,
     )
-    return definitions.permissive_map_resolved_asset_specs(func=_with_freshness, selection=None)
+    return definitions.permissive_map_resolved_asset_specs(
+        func=lambda spec: with_condition(_with_freshness(spec)), selection=None
+    )
 
 
 def resources_of(settings: Settings, progress: Progress) -> dict[str, Any]:
