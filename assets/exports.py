@@ -125,16 +125,17 @@ def _table_result(name: str, reports: "list[ExportReport]") -> dg.AssetCheckResu
     tables = [one for report in reports for one in report.tables if one.table == name]
     refused = [one.refused for one in tables if one.refused is not None]
     quarantined = sum(one.quarantined for one in tables)
-    aside = f"{quarantined} of {sum(one.rows for one in tables)} rows are in stripe/quarantine"
+    rows = sum(one.rows for one in tables)
+    read = [f"{quarantined} of {rows} rows are in stripe/quarantine"] if rows or not refused else []
     return dg.AssetCheckResult(
         check_name=_READ,
         asset_key=["stripe", name],
         passed=not refused and not quarantined,
         severity=dg.AssetCheckSeverity.WARN,
-        description="; ".join([*refused, aside]),
+        description="; ".join([*refused, *read]),
         metadata={
             "deliveries": [report.delivery for report in reports],
-            "rows": sum(one.rows for one in tables),
+            "rows": rows,
             "quarantined": quarantined,
             "skipped": sum(one.skipped for one in tables),
         },

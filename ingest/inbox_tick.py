@@ -6,6 +6,7 @@ wires this to Dagster belongs to the pipelines.
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -90,17 +91,19 @@ def decide(
     longest_wait_seconds: int = 30,
     batch_events: int = 500,
     again_seconds: int = 900,
+    is_under_way: Callable[[str], bool] = lambda _run_key: False,
 ) -> InboxDecision:
     """Whether to start a run for what waits.
 
     A burst is let finish: a run starts once nothing arrived for `quiet_seconds`, the oldest event has waited
-    `longest_wait_seconds`, or a batch is full. The run key is made from the events, so a repeated tick asks for
-    nothing twice; if the same events still wait after `again_seconds`, their run died before it claimed them, and
-    the key changes.
+    `longest_wait_seconds`, or a batch is full. One run at a time: beside another (`is_under_way` tells by its key)
+    it would wait for the same reads and write the same tables. The run key is made from the events, so a repeated
+    tick asks for nothing twice; if the same events still wait after `again_seconds`, their run died before it
+    claimed them, and the key changes.
     """
     seen = json.loads(cursor) if cursor else {}
     if found.oldest is None or found.newest is None:
-        return InboxDecision(cursor="{}", skip_reason="the inbox is empty")
+        return InboxDecision(cursor=cursor or "{}", skip_reason="the inbox is empty")
     quiet = now - found.newest >= timedelta(seconds=quiet_seconds)
     patient = now - found.oldest < timedelta(seconds=longest_wait_seconds)
     if not quiet and patient and found.events < batch_events:
@@ -108,10 +111,19 @@ def decide(
             cursor=cursor or "{}", skip_reason=f"{found.events} events wait until the burst is over"
         )
     round_ = 0
+    is_recent = bool(seen) and now < datetime.fromisoformat(seen["at"]) + timedelta(seconds=again_seconds)
     if seen.get("fingerprint") == found.fingerprint:
-        if now < datetime.fromisoformat(seen["at"]) + timedelta(seconds=again_seconds):
+        if is_recent:
             return InboxDecision(cursor=cursor or "{}", skip_reason="a run for these events was asked for")
         round_ = int(seen["round"]) + 1
+    elif is_recent and is_under_way(_run_key(seen["fingerprint"], seen["round"])):
+        return InboxDecision(
+            cursor=cursor or "{}",
+            skip_reason=f"{found.events} events wait until the run for earlier ones has ended",
+        )
     marked = json.dumps({"fingerprint": found.fingerprint, "at": now.isoformat(), "round": round_})
-    suffix = f":{round_}" if round_ else ""
-    return InboxDecision(cursor=marked, run_key=f"inbox:{found.fingerprint}{suffix}", due=found.due)
+    return InboxDecision(cursor=marked, run_key=_run_key(found.fingerprint, round_), due=found.due)
+
+
+def _run_key(fingerprint: str, round_: int) -> str:
+    return f"inbox:{fingerprint}:{round_}" if round_ else f"inbox:{fingerprint}"

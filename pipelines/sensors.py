@@ -30,7 +30,10 @@ __all__ = ["SENSORS", "alerts", "new_exports", "run_failures", "warnings_of_runs
 # All of them only read and notify, and do nothing before there are exports, events or failures: safe to be on.
 _ON: Final = dg.DefaultSensorStatus.RUNNING
 _CALLBACKS: Final = "reconciliation"
-# With ticks every 15 s and a run of 20 s, an event in the midst of a lasting burst is fresh within a minute.
+_ASKED_BY: Final = "inbox"
+_ENDED: Final = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+_NOT_ENDED: Final = [status for status in dg.DagsterRunStatus if status not in _ENDED]
+# In a lasting burst an event waits for the run before its own (20 s), a tick (15 s) and its own run (20 s).
 _LONGEST_WAIT_SECONDS: Final = 20
 _EVALUATED: Final = dg.DagsterEventType.ASSET_CHECK_EVALUATION
 
@@ -109,11 +112,23 @@ def webhook_inbox(
     database = state.open()
     found = waiting(database, now=now)
     database.close()
-    decision = decide(found, context.cursor, now=now, longest_wait_seconds=_LONGEST_WAIT_SECONDS)
+    decision = decide(
+        found,
+        context.cursor,
+        now=now,
+        longest_wait_seconds=_LONGEST_WAIT_SECONDS,
+        is_under_way=lambda run_key: _is_under_way(context.instance, run_key),
+    )
     if decision.run_key is None:
         return dg.SensorResult(skip_reason=decision.skip_reason, cursor=decision.cursor)
     requests = list(_work_off(decision, until=found.newest, is_there=lake.open().exists))
     return dg.SensorResult(run_requests=requests, cursor=decision.cursor)
+
+
+def _is_under_way(instance: dg.DagsterInstance, run_key: str) -> bool:
+    """Whether the run for Stripe's events that was asked for under this key has not ended."""
+    asked_for = dg.RunsFilter(tags={_ASKED_BY: run_key}, statuses=_NOT_ENDED)
+    return bool(instance.get_run_ids(asked_for, limit=1))
 
 
 def _work_off(
@@ -133,7 +148,7 @@ def _work_off(
             job_name=refresh.name,
             asset_selection=_keys({*tables, PLAN} if pages else tables),
             run_config={"ops": {"stripe_tables": {"config": limit}}},
-            tags={"started_by": "webhooks"},
+            tags={"started_by": "webhooks", _ASKED_BY: str(decision.run_key)},
         )
     if _CALLBACKS in due.surfaces:
         yield dg.RunRequest(

@@ -1,6 +1,5 @@
 """A tick of the inbox sensor: when a run is asked for, and that it is asked for once."""
 
-import json
 from datetime import timedelta
 
 import pytest
@@ -45,10 +44,28 @@ def test_a_burst_is_let_finish_within_bounds(what: Waiting, starts: bool) -> Non
         assert decision.due.tables == {"invoices"}
 
 
-def test_an_empty_inbox_is_skipped_and_forgets_the_cursor() -> None:
+def test_an_empty_inbox_is_skipped() -> None:
     nothing = Waiting(0, None, None, "none", Due(), 0, 0)
-    decision = decide(nothing, json.dumps({"fingerprint": "abc"}), now=NOW)
+    decision = decide(nothing, None, now=NOW)
     assert (decision.run_key, decision.skip_reason, decision.cursor) == (None, "the inbox is empty", "{}")
+
+
+def test_one_run_at_a_time_also_when_it_has_emptied_the_inbox_in_between() -> None:
+    first = decide(found(), None, now=NOW)
+    nothing = Waiting(0, None, None, "none", Due(), 0, 0)
+    empty = decide(nothing, first.cursor, now=NOW)
+    later = found(fingerprint="def")
+    asked: list[str] = []
+
+    def is_under_way(run_key: str) -> bool:
+        asked.append(run_key)
+        return True
+
+    beside = decide(later, empty.cursor, now=NOW, is_under_way=is_under_way)
+    assert (beside.run_key, beside.cursor, asked) == (None, first.cursor, ["inbox:abc"])
+    assert decide(later, beside.cursor, now=NOW).run_key == "inbox:def", "it has ended"
+    hangs = decide(later, beside.cursor, now=NOW + timedelta(minutes=15), is_under_way=is_under_way)
+    assert hangs.run_key == "inbox:def", "it will not be waited for any longer"
 
 
 def test_the_same_events_are_asked_for_once_and_again_when_their_run_died() -> None:

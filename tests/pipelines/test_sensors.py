@@ -53,8 +53,11 @@ def tick_exports(settings: Settings, cursor: str | None = None) -> Any:
         return new_exports(context)
 
 
-def tick_inbox(settings: Settings, cursor: str | None = None) -> Any:
-    with dg.build_sensor_context(cursor=cursor, resources=resources(settings, "lake", "state")) as context:
+def tick_inbox(
+    settings: Settings, cursor: str | None = None, *, instance: dg.DagsterInstance | None = None
+) -> Any:
+    given = resources(settings, "lake", "state")
+    with dg.build_sensor_context(cursor=cursor, resources=given, instance=instance) as context:
         return webhook_inbox(context)
 
 
@@ -230,6 +233,23 @@ def test_events_ask_for_exactly_what_they_change_once(
     second = tick_inbox(settings, first.cursor)
     assert not second.run_requests
     assert json.loads(second.cursor) == json.loads(first.cursor)
+
+
+@pytest.mark.usefixtures("every_table")
+def test_later_events_wait_until_the_run_for_earlier_ones_has_ended(settings_for: SettingsFor) -> None:
+    settings = settings_for()
+    arrived(settings, event(1, "price", "price.updated"))
+    with dg.DagsterInstance.ephemeral() as instance:
+        first = tick_inbox(settings, instance=instance)
+        (request,) = first.run_requests
+        running = instance.create_run_for_job(_broken, tags=request.tags, status=dg.DagsterRunStatus.STARTED)
+        arrived(settings, event(2, "price", "price.updated"))
+        beside = tick_inbox(settings, first.cursor, instance=instance)
+        assert not beside.run_requests
+        assert "2 events wait until the run for earlier ones" in str(beside.skip_reason.skip_message)
+        instance.report_run_failed(running)
+        (after,) = tick_inbox(settings, beside.cursor, instance=instance).run_requests
+    assert after.run_key != request.run_key
 
 
 @pytest.mark.usefixtures("every_table")
