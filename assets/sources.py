@@ -1,13 +1,13 @@
 """What a derived table is made from: tables of the lake as the chosen engine reads them, and their versions.
 
 Here: reading, and remembering which Delta version was read, for the provenance record. Not here: what is done with
-the rows. `pandas` hands Arrow tables to the segment functions, which bring them to pandas; `duckdb` hands lazy
-relations over the files, for more rows than memory holds.
+the rows, and how an engine reads (`resources.engines`).
 """
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from resources.engines import Engine, InParts
 from segments.inputs import COLUMNS
 
 if TYPE_CHECKING:
@@ -17,18 +17,15 @@ if TYPE_CHECKING:
     from resources.lake import Lake
     from resources.state import State
 
-__all__ = ["Engine", "Sources"]
-
-Engine = Literal["pandas", "duckdb"]
+__all__ = ["Sources"]
 
 
 class Sources:
     """Reads tables of one lake for one derived table; `versions` tells what was read."""
 
-    def __init__(self, lake: "Lake", state: "State", *, engine: Engine = "pandas") -> None:
+    def __init__(self, lake: "Lake", state: "State", *, engine: Engine) -> None:
         self._lake, self._state, self._engine = lake, state, engine
         self.versions: dict[str, int | None] = {}
-        self._connection: Any = None
 
     @cached_property
     def position(self) -> "Position":
@@ -37,16 +34,19 @@ class Sources:
 
         return position(self._state)
 
-    def __call__(self, table: str) -> Any:
-        """A table for a segment function, with the columns that segments read of it.
+    @property
+    def in_parts(self) -> InParts | None:
+        """How the engine runs Python functions over partitions, if it does."""
+        return self._engine.in_parts
 
-        Raises: TableMissingError.
+    def __call__(self, table: str, columns: "pa.Schema | None" = None) -> Any:
+        """A table for a segment function, with the columns that segments read of it, or with those named.
+
+        Raises: TableMissingError, EngineError.
         """
-        columns = COLUMNS[table.split("/")[-1]].names
         version = self.versions[table] = self._lake.open(table).version()
-        if self._engine == "pandas":
-            return self._lake.read(table, columns=columns, version=version)
-        return self._relation(table, version).select(", ".join(f'"{column}"' for column in columns))
+        wanted = COLUMNS[table.split("/")[-1]] if columns is None else columns
+        return self._engine.table(self._lake, table, wanted, version=version)
 
     def whole(self, table: str) -> "pa.Table":
         """A table with all its columns, in memory, whatever the engine. Raises: TableMissingError."""
@@ -67,11 +67,3 @@ class Sources:
         rows = self._lake.read(table, columns=["id", "fetched_at"])
         fresh = rows.filter(pc.greater_equal(rows["fetched_at"], since))
         return frozenset(fresh["id"].to_pylist())
-
-    def _relation(self, table: str, version: int) -> Any:
-        import duckdb
-
-        if self._connection is None:
-            self._connection = duckdb.connect()
-            self._connection.execute("SET TimeZone = 'UTC'")
-        return self._connection.from_arrow(self._lake.dataset(table, version=version))

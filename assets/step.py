@@ -5,7 +5,7 @@ gets. A step reads what it declares and nothing else, so that the lineage in the
 segments themselves (`assets.segments`), any rule (`segments`).
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -65,6 +65,16 @@ class Step:
         return {_name(table): self.sources(table) for table in self._readable(tables)}
 
     def whole(self, *tables: str) -> "dict[str, pa.Table]":
+    def parts(self, columns: "Mapping[str, pa.Schema]") -> "dict[str, Any]":
+        """The declared tables with the columns named, and as `in_parts` how the engine computes over partitions.
+
+        Empty on an engine that runs in one process.
+        """
+        if self.sources.in_parts is None:
+            return {}
+        read = {_name(table): self.sources(table, columns[_name(table)]) for table in self._readable(())}
+        return {**read, "in_parts": self.sources.in_parts}
+
         """The same with all columns and in memory, whatever the engine. Raises: TableMissingError."""
         return {_name(table): self.sources.whole(table) for table in self._readable(tables)}
 
@@ -148,7 +158,7 @@ def segment(
             paid_work: dg.ResourceParam[PaidWork],
         ) -> Any:
             tables = lake.open()
-            sources = Sources(tables, state.open(), engine=choices.engine)
+            sources = Sources(tables, state.open(), engine=choices.open())
             made = body(Step(names, reads, tables, sources, choices, rates, paid_work))
             yield from [made] if isinstance(made, dg.MaterializeResult) else made
 

@@ -36,6 +36,7 @@ from resources.wiring import (
     StripeResource,
 )
 
+from resources.spark import SparkChoices
 __all__ = ["build_definitions", "defs", "resources_of"]
 
 # Against a stand-in nothing is charged and nothing lags: minutes of waiting for an unclear outcome prove nothing.
@@ -103,7 +104,11 @@ def resources_of(settings: Settings, progress: Progress) -> dict[str, Any]:
         "lake": LakeResource(uri=settings.lake),
         "state": StateResource(url=SecretStr(settings.state_url)),
         "rates": RatesResource(source=settings.fx_source),
-        "choices": SegmentChoices(reporting_currency=settings.reporting_currency, engine=settings.segment_engine),
+        "choices": SegmentChoices(
+            reporting_currency=settings.reporting_currency,
+            engine=settings.segment_engine,
+            spark=SparkChoices(master=settings.spark_master, options=settings.spark_options),
+        ),
         "paid_work": _paid_work(settings),
         "notifier": NotifierResource(
             ui_url=settings.dagster_ui_url,

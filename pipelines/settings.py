@@ -135,8 +135,20 @@ class Settings(BaseSettings):
             f"European Central Bank. Default `{ECB_RATES}`; the sandbox has its own."
         ),
     )
-    segment_engine: Literal["pandas", "duckdb"] = Field(
-        "pandas", description="What runs the segment functions: `duckdb` for more rows than memory holds."
+    segment_engine: Literal["pandas", "duckdb", "pyspark"] = Field(
+        "pandas",
+        description=(
+            "What runs the segment functions: `duckdb` for more rows than memory holds, `pyspark` for more than "
+            "one machine should read (docs/scale.md)."
+        ),
+    )
+    spark_master: str = Field(
+        "local[2]", description="Where Spark runs: `local[N]`, `spark://HOST:PORT` or `k8s://https://HOST:PORT`."
+    )
+    spark_options: dict[str, str] = Field(
+        {},
+        repr=False,
+        description='Options of Spark as a JSON object, such as `{"spark.executor.memory": "8g"}`. No keys in it.',
     )
     operator_file: Path | None = Field(
         None,

@@ -5,14 +5,18 @@ a socket. Keys, and addresses that may hold a password, are dependencies, no con
 configuration in clear with its defaults, also of fields marked secret, and shows it in the launchpad.
 """
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field, SecretStr
 
+from resources.engines import EngineName
+from resources.spark import SparkChoices
+
 if TYPE_CHECKING:
     from datetime import date
 
+    from resources.engines import Engine
     from resources.fx import RateRow
     from resources.lake import Lake
     from resources.mavera import MaveraApi, Throttle
@@ -65,6 +69,7 @@ class StripeResource(dg.ConfigurableResource["StripeApi"]):
 
     api_key: dg.ResourceDependency[SecretStr]
     base_url: str = Field(description="Address of the API.")
+    account: str | None = Field(None, description="Id of the account that the key must belong to.")
     requests_per_second: float | None = Field(None, description="Account limit; by default Stripe's own.")
     request_budget: int | None = Field(None, description="Most requests of a run; optional ones stop first.")
     staging: str = Field(description="Local folder for pages under way; a killed run goes on from it.")
@@ -85,6 +90,7 @@ class StripeResource(dg.ConfigurableResource["StripeApi"]):
             self.api_key,
             limiter=limiter,
             base_url=self.base_url,
+            account=self.account,
             unreachable_after=UNREACHABLE_AFTER_SECONDS,
         )
 
@@ -127,8 +133,22 @@ class RatesResource(dg.ConfigurableResource[None]):
         return read_rates(self.source, since=since)
 
 
-class SegmentChoices(dg.ConfigurableResource[None]):
+class SegmentChoices(dg.ConfigurableResource["Engine"]):
     """What an operator chooses about segments."""
 
     reporting_currency: str = Field(description="Currency of tiers and totals, ISO 4217, lower case.")
-    engine: Literal["pandas", "duckdb"] = Field("pandas", description="What runs the segment functions.")
+    engine: EngineName = Field("pandas", description="What runs the segment functions.")
+    spark: dg.ResourceDependency[SparkChoices]
+
+    def open(self) -> "Engine":
+        """The engine, for the tables of one step. Raises: EngineError."""
+        from resources.engines import open_engine
+
+        return open_engine(self.engine, spark=self.spark)
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """A Spark session serves all steps of a run and ends with it."""
+        if self.engine == "pyspark":
+            from resources.spark import stop
+
+            stop()

@@ -195,6 +195,10 @@ def rows(frame: nw.LazyFrame[Any]) -> pa.Table:
 
 def settled(frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
     """The same frame with its rows computed once: for reductions that several later steps read."""
+    if frame.implementation.is_pyspark():
+        # Spark keeps them where they are, on disk if need be, instead of sending them through this process.
+        kept: nw.LazyFrame[Any] = nw.from_native(frame.to_native().persist()).lazy()
+        return kept
     return beside(frame, rows(frame))
 
 

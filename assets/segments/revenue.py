@@ -38,14 +38,17 @@ def fx_rates(step: Step) -> dg.MaterializeResult:
     ),
 )
 def subscription_mrr(step: Step) -> dg.MaterializeResult:
-    """MRR of each subscription; only those are computed whose figure can have changed."""
+    """MRR of each subscription; in one process only those are computed whose figure can have changed."""
+    from segments.mrr_parts import COLUMNS_OF_PARTS, subscription_mrr_in_parts
     from segments.mrr_table import ChangedIds
     from segments.mrr_table import subscription_mrr_table as rule
 
-    previous = step.before()
-    table = rule(
-        **step.whole(), as_of=step.as_of, previous=previous, changed=ChangedIds(**step.changed_since(previous))
-    )
+    if parts := step.parts(COLUMNS_OF_PARTS):
+        table = subscription_mrr_in_parts(**parts, as_of=step.as_of)
+    else:
+        previous = step.before()
+        changed = ChangedIds(**step.changed_since(previous))
+        table = rule(**step.whole(), as_of=step.as_of, previous=previous, changed=changed)
     return step.made(table, incomplete=table.filter(~table["complete"].to_numpy()).num_rows)
 
 

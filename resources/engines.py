@@ -1,0 +1,96 @@
+"""What reads tables of the lake for the segment functions: pandas, DuckDB or Apache Spark, behind one interface.
+
+Here: one class an engine, each of which hands over a table at a version of its Delta log, and the choice between
+them. Not here: which tables and columns (the caller says), any rule, and the session of Spark (`resources.spark`).
+Narwhals makes the frames of all three look alike, so that nothing behind this door knows which one runs.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from resources.lake import Lake
+    from resources.spark import SparkChoices
+
+__all__ = ["DuckDbEngine", "Engine", "EngineError", "EngineName", "InParts", "PandasEngine", "open_engine"]
+
+EngineName = Literal["pandas", "duckdb", "pyspark"]
+
+
+class EngineError(RuntimeError):
+    """The chosen engine cannot run, or cannot read a table; the message says what to install or to change."""
+
+
+class InParts(Protocol):
+    """Calls a function for parts of two frames, wherever they are, and gives all its rows as one table.
+
+    A part holds every row of both frames that have the same key. The function gets an Arrow table of each and
+    returns one of `schema`; it runs in other processes, so it must be importable there.
+    """
+
+    def __call__(
+        self,
+        function: Callable[[pa.Table, pa.Table], pa.Table],
+        left: Any,
+        right: Any,
+        *,
+        keys: tuple[str, str],
+        parts: int,
+        schema: pa.Schema,
+    ) -> pa.Table: ...
+
+
+class Engine(Protocol):
+    """An engine that can read the lake."""
+
+    @property
+    def in_parts(self) -> InParts | None:
+        """How Python functions run over partitions; None where everything runs in one process anyway."""
+
+    def table(self, lake: "Lake", table: str, schema: pa.Schema, *, version: int) -> Any:
+        """The columns of `schema` of a table at a version, as a source of Narwhals frames.
+
+        Raises: EngineError, TableMissingError, LakeError.
+        """
+
+
+class PandasEngine:
+    """Arrow tables in memory, which segment functions bring to pandas."""
+
+    in_parts: InParts | None = None
+
+    def table(self, lake: "Lake", table: str, schema: pa.Schema, *, version: int) -> pa.Table:
+        """See `Engine`."""
+        return lake.read(table, columns=schema.names, version=version)
+
+
+class DuckDbEngine:
+    """Lazy relations over the files of the lake, on one connection: for more rows than memory holds."""
+
+    in_parts: InParts | None = None
+
+    def __init__(self) -> None:
+        self._connection: Any = None
+
+    def table(self, lake: "Lake", table: str, schema: pa.Schema, *, version: int) -> Any:
+        """See `Engine`."""
+        import duckdb
+
+        if self._connection is None:
+            self._connection = duckdb.connect()
+            self._connection.execute("SET TimeZone = 'UTC'")
+        relation = self._connection.from_arrow(lake.dataset(table, version=version))
+        return relation.select(", ".join(f'"{name}"' for name in schema.names))
+
+
+def open_engine(name: EngineName, *, spark: "SparkChoices | None" = None) -> Engine:
+    """The engine of a name. Raises: EngineError."""
+    if name == "pandas":
+        return PandasEngine()
+    if name == "duckdb":
+        return DuckDbEngine()
+    from resources.spark import SparkChoices, SparkEngine
+
+    return SparkEngine(spark or SparkChoices())
