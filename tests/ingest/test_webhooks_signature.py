@@ -1,4 +1,4 @@
-"""Signatures: 40 edges and 300 flipped bodies (3,000 in the soak); no forgery gets in and no true signature is refused (T19)."""
+"""Signatures: 40 edges, and 300 flipped bodies (3,000 in the soak): no forgery gets in, no true one is refused."""
 
 import random
 from datetime import UTC, datetime, timedelta
