@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from resources.lake import Lake
     from resources.state import State
 
-__all__ = ["export_results", "export_source", "export_specs", "load_new_exports"]
+__all__ = ["FILES_ARE_KNOWN", "export_results", "export_source", "export_specs", "load_new_exports"]
 
 _READ: Final = "export_is_readable"
-_KNOWN: Final = "export_files_are_known"
+FILES_ARE_KNOWN: Final = "export_files_are_known"
 _FROM_EXPORTS: Final = tuple(name for name in RAW_TABLES if name != "events")
 
 
@@ -97,7 +97,7 @@ def export_specs() -> list[dg.AssetCheckSpec]:
             for name in _FROM_EXPORTS
         ),
         dg.AssetCheckSpec(
-            _KNOWN,
+            FILES_ARE_KNOWN,
             asset=["stripe", "quarantine"],
             description="Every file among the exports is one that is known, in a tree that tells its mode.",
         ),
@@ -108,7 +108,7 @@ def export_results(loaded: "LoadedExports", chosen: set[str]) -> Iterator[dg.Ass
     """What came of each table of the deliveries, and the files that nobody knows."""
     if "quarantine" in chosen and (loaded.reports or loaded.problems):
         yield dg.AssetCheckResult(
-            check_name=_KNOWN,
+            check_name=FILES_ARE_KNOWN,
             asset_key=["stripe", "quarantine"],
             passed=not loaded.problems,
             severity=dg.AssetCheckSeverity.WARN,

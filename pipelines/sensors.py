@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import dagster as dg
 
 from assets.account import PaidWork
-from assets.exports import export_source
+from assets.exports import FILES_ARE_KNOWN, export_source
 from pipelines.alerts import alerts_to_tell, conditions
 from pipelines.causes import root_cause
 from pipelines.jobs import reconcile, refresh
@@ -191,11 +191,15 @@ def run_failures(context: dg.RunFailureSensorContext, notifier: NotifierResource
     description="Tells what a run left for a person: rows that are held, plans to approve, rows in quarantine.",
 )
 def warnings_of_runs(context: dg.RunStatusSensorContext, notifier: NotifierResource) -> None:
-    """Checks that failed as warnings, once: what stays as it was the last time is not told again."""
+    """Checks that failed as warnings, once: what stays as it was the last time is not told again.
+
+    Files that nobody knows have been told by `new_exports`, which sees them without a run.
+    """
     run_id = context.dagster_run.run_id
     records = context.instance.get_records_for_run(run_id, of_type=_EVALUATED).records
     evaluations = [_evaluation(record.event_log_entry) for record in records]
-    new = [one for one in evaluations if one and not one.passed and _is_news(context.instance, one)]
+    failed = [one for one in evaluations if one and not one.passed and one.check_name != FILES_ARE_KNOWN]
+    new = [one for one in failed if _is_news(context.instance, one)]
     if new:
         notifier.open().send(
             Message(
