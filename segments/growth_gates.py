@@ -81,18 +81,12 @@ def payments(invoices: Frame, charges: Frame, *, as_of: datetime, limits: Growth
             ),
         )
     )
-    ever = settled(due.group_by("customer").agg(nw.len().alias("judged"), column("badly").sum()))
-    # Ordering invoices is dear: only those of customers who ever paid badly are.
-    doubtful = ever.filter(column("badly") > 0).select("customer")
-    last = (
-        due.join(doubtful, on="customer", how="inner")
-        .with_columns(place=column("created").rank("min", descending=True).over("customer"))
-        .filter(column("place") <= limits.invoices)
-        .group_by("customer")
-        .agg(column("badly").sum())
-    )
+    last = (column("place") <= limits.invoices).cast(nw.Int64)
     return (
-        ever.drop("badly").join(last, on="customer", how="left").with_columns(badly=column("badly").fill_null(0))
+        due.with_columns(place=column("created").rank("min", descending=True).over("customer"))
+        .with_columns(badly=column("badly") * last)
+        .group_by("customer")
+        .agg(nw.len().alias("judged"), column("badly").sum())
     )
 
 
@@ -121,7 +115,7 @@ def complaints(
         refunded=column("amount").fill_null(0),
     )
     complained = settled(nw.concat([disputed, given_back]))
-    marks = disputed_charges(complained, _behind(complained, charges)).select(
+    marks = disputed_charges(complained, charges).select(
         "customer", "currency", "disputes", "refunded", paid=none, own=none
     )
     taken = charges.filter(
@@ -149,14 +143,6 @@ def complaints(
         .agg(column("disputes").sum(), column("refunded_much").max())
         .filter((column("disputes") > 0) | (column("refunded_much") > 0))
     )
-
-
-def _behind(complained: Frame, charges: Frame) -> Frame:
-    """The charges that disputes and refunds are about: few of many."""
-    known = charges.select("id", "payment_intent", "customer", "invoice")
-    by_id = known.join(complained.select(id="charge").unique(), on="id", how="semi")
-    intents = complained.filter(~nw.col("payment_intent").is_null()).select("payment_intent").unique()
-    return nw.concat([by_id, known.join(intents, on="payment_intent", how="semi")]).unique()
 
 
 def bought(lines: Frame, invoices: Frame, *, since: int) -> tuple[Frame, Frame]:
