@@ -3,7 +3,7 @@
 Here: putting together what `activation` needs from the doors. Not here: any rule of paid work.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,13 +23,17 @@ __all__ = ["PaidWork", "open_account"]
 
 @dataclass(frozen=True, kw_only=True)
 class PaidWork:
-    """What the operator allows. `refusal` says why nothing may be carried out with these keys, if so."""
+    """What the operator allows. `refusal` says why nothing may be carried out with these keys, if so.
+
+    `shared_pace` opens the state in which several accounts share the pace of their Mavera key.
+    """
 
     environment: str
     policy: Policy
     operator_file: Path
     callback_url: str | None = None
     refusal: str | None = None
+    shared_pace: "Callable[[], State] | None" = None
 
     def operator(self) -> "Operator":
         """What the operator's file says now. Raises: OperatorFileError."""
@@ -50,7 +54,7 @@ async def open_account(mavera: MaveraResource, state: "State", work: PaidWork) -
 
     consent = work.operator().case_studies.anonymised
     policy = work.policy.model_copy(update={"case_studies_consented": consent})
-    window = RateWindow(state, api_key=mavera.api_key, clock=now)
+    window = RateWindow(work.shared_pace() if work.shared_pace else state, api_key=mavera.api_key, clock=now)
     identity = Identity(
         environment=work.environment,
         stripe_account=position(state).account,

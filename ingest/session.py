@@ -23,8 +23,8 @@ async def identify(api: StripeApi, state: ExtractionState) -> tuple[str, int]:
     """The account's name in the state, `acct_…:live`, and the second of its creation; asked once per key.
 
     A key that may not read its account is told the id by Stripe's refusal; where it is not, the key is an account
-    of its own, as old as Stripe. Raises: WrongAccount when the state has served another account, as its tables
-    would then mix the two.
+    of its own, as old as Stripe. Raises: WrongAccount when it is not the account that an operator named, or the
+    state has served another, as its tables would then mix the two.
     """
     known = state.account_of(api.fingerprint)
     if known is None:
@@ -36,6 +36,8 @@ async def identify(api: StripeApi, state: ExtractionState) -> tuple[str, int]:
         except PermissionMissing as refusal:
             name = refusal.account or f"key_{api.fingerprint[:16]}"
             known = (f"{name}:{mode}", _STRIPE_BEGAN)
+    if api.wanted_account is not None and known[0].partition(":")[0] != api.wanted_account:
+        raise WrongAccount(f"the key belongs to {known[0]} and STRIPE_ACCOUNT names {api.wanted_account}")
     served = state.accounts()
     if served and known[0] not in served:
         raise WrongAccount(

@@ -36,6 +36,9 @@ app.add_typer(held_app, name="held")
 _err = Console(stderr=True)
 HeldKey = Annotated[str, typer.Argument(help="Key of the row, as `held` lists it.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, everything else on stderr.")]
+AccountName = Annotated[
+    str | None, typer.Option("--account", help="Which account of STRIPE_ACCOUNTS_FILE this is about.")
+]
 
 
 def main() -> None:
@@ -63,23 +66,33 @@ def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _settings() -> Settings:
-    """Checked settings, with logs written as they say."""
+def _common_settings() -> Settings:
+    """Checked settings, of all accounts where there are several, with logs written as they say."""
     settings = Settings()
     log_to_stderr(settings)
     return settings
 
 
+def _settings(account: str | None) -> Settings:
+    """Checked settings of one account. Raises: AccountsError when there are several and none is named."""
+    settings = _common_settings()
+    if account is None and settings.stripe_accounts_file is None:
+        return settings
+    from pipelines.accounts import load_accounts
+
+    return load_accounts(settings).settings(account)
+
+
 @contextmanager
-def _session(settings: Settings | None = None) -> Iterator[Settings]:
-    """Checked settings, with a sandbox running for each side that has neither key nor address."""
+def _session(settings: Settings) -> Iterator[Settings]:
+    """The settings, with a sandbox running for each side that has neither key nor address."""
     from pipelines.sandboxes import with_sandboxes
 
-    with with_sandboxes(settings or _settings(), note=note) as ready:
+    with with_sandboxes(settings, note=note) as ready:
         yield ready
 
 
-def _answer(task: Callable[[Settings], Answer], *, as_json: bool, settings: Settings | None = None) -> None:
+def _answer(task: Callable[[Settings], Answer], settings: Settings, *, as_json: bool) -> None:
     """Do a task in a session and give its answer when the sandbox is gone."""
     with _session(settings) as ready:
         answer = task(ready)
@@ -89,15 +102,16 @@ def _answer(task: Callable[[Settings], Answer], *, as_json: bool, settings: Sett
 @app.command()
 def run(
     customers: Annotated[int | None, typer.Option(help="Size of the simulated business, without a key.")] = None,
+    account: AccountName = None,
     as_json: Json = False,
 ) -> None:
     """The whole job: extract, segment, plan, carry out what is approved, and say what came of it."""
     from pipelines.tasks import refresh
 
-    settings = _settings()
+    settings = _settings(account)
     if customers is not None:
         settings = settings.model_copy(update={"sandbox_customers": customers})
-    _answer(lambda ready: refresh(ready, _err), as_json=as_json, settings=settings)
+    _answer(lambda ready: refresh(ready, _err), settings, as_json=as_json)
 
 
 @app.command()
@@ -105,56 +119,62 @@ def extract(
     full: Annotated[
         bool, typer.Option("--full", help="Read everything again instead of what has changed.")
     ] = False,
+    account: AccountName = None,
     as_json: Json = False,
 ) -> None:
     """Bring the raw tables up to date with Stripe."""
     from pipelines.tasks import extract_tables
 
-    _answer(lambda ready: extract_tables(ready, _err, full=full), as_json=as_json)
+    _answer(lambda ready: extract_tables(ready, _err, full=full), _settings(account), as_json=as_json)
 
 
 @app.command()
-def segments(as_json: Json = False) -> None:
+def segments(account: AccountName = None, as_json: Json = False) -> None:
     """Derive the segment tables from the raw tables."""
     from pipelines.tasks import derive_segments
 
-    _answer(lambda ready: derive_segments(ready, _err), as_json=as_json)
+    _answer(lambda ready: derive_segments(ready, _err), _settings(account), as_json=as_json)
 
 
 @app.command()
-def plan(as_json: Json = False) -> None:
+def plan(account: AccountName = None, as_json: Json = False) -> None:
     """Work out what would be created, changed and spent. Nothing is written to Mavera."""
     from pipelines.tasks import make_plan
 
-    _answer(lambda ready: make_plan(ready, _err), as_json=as_json)
+    _answer(lambda ready: make_plan(ready, _err), _settings(account), as_json=as_json)
 
 
 @app.command()
 def approve(
     plan_hash: Annotated[str, typer.Argument(help="Hash of the plan, as `plan` shows it.")],
     by: Annotated[str | None, typer.Option(help="Who approves. Default: the user of this machine.")] = None,
+    account: AccountName = None,
     as_json: Json = False,
 ) -> None:
     """Approve a plan by its hash, on record."""
     from pipelines.tasks import approve_plan
 
-    _answer(lambda ready: approve_plan(ready, plan_hash, by=by or getpass.getuser()), as_json=as_json)
+    _answer(
+        lambda ready: approve_plan(ready, plan_hash, by=by or getpass.getuser()),
+        _settings(account),
+        as_json=as_json,
+    )
 
 
 @app.command()
-def apply(as_json: Json = False) -> None:
+def apply(account: AccountName = None, as_json: Json = False) -> None:
     """Carry out the approved plan. A plan that no longer fits is refused."""
     from pipelines.tasks import apply_plan
 
-    _answer(lambda ready: apply_plan(ready, _err), as_json=as_json)
+    _answer(lambda ready: apply_plan(ready, _err), _settings(account), as_json=as_json)
 
 
 @app.command()
-def reconcile(as_json: Json = False) -> None:
+def reconcile(account: AccountName = None, as_json: Json = False) -> None:
     """Compare tables with Stripe and the ledger with Mavera; repair what reading can repair."""
     from pipelines.tasks import reconcile_account
 
-    _answer(lambda ready: reconcile_account(ready, _err), as_json=as_json)
+    _answer(lambda ready: reconcile_account(ready, _err), _settings(account), as_json=as_json)
 
 
 @app.command()
@@ -162,53 +182,61 @@ def report(
     out: Annotated[
         Path | None, typer.Option(help="File to write. Default: report.html beside the tables' folder.")
     ] = None,
+    account: AccountName = None,
     as_json: Json = False,
 ) -> None:
     """Write what the tables say as one HTML page. Reads the tables and nothing else."""
     from pipelines.tasks import write_report
 
-    give(write_report(_settings(), out=out, now=datetime.now(UTC)), as_json=as_json)
+    give(write_report(_settings(account), out=out, now=datetime.now(UTC)), as_json=as_json)
 
 
 @held_app.callback()
-def held(context: typer.Context, as_json: Json = False) -> None:
+def held(context: typer.Context, account: AccountName = None, as_json: Json = False) -> None:
     """List what waits for a person: key, credits, age, reason, what was looked for."""
     if context.invoked_subcommand is None:
         from pipelines.tasks import list_held
 
-        _answer(list_held, as_json=as_json)
+        _answer(list_held, _settings(account), as_json=as_json)
 
 
 @held_app.command("adopt")
 def held_adopt(
     key: HeldKey,
     mavera_id: Annotated[str, typer.Argument(help="Id of the object at Mavera.")],
+    account: AccountName = None,
     as_json: Json = False,
 ) -> None:
     """Take an object at Mavera as what the row made."""
-    _decide(key, "adopt", remote_id=mavera_id, as_json=as_json)
+    _decide(key, "adopt", account, remote_id=mavera_id, as_json=as_json)
 
 
 @held_app.command("release")
-def held_release(key: HeldKey, as_json: Json = False) -> None:
+def held_release(key: HeldKey, account: AccountName = None, as_json: Json = False) -> None:
     """Say that nothing was made: the credits are given back and the next approved plan makes it anew."""
-    _decide(key, "release", as_json=as_json)
+    _decide(key, "release", account, as_json=as_json)
 
 
 @held_app.command("retry")
-def held_retry(key: HeldKey, as_json: Json = False) -> None:
+def held_retry(key: HeldKey, account: AccountName = None, as_json: Json = False) -> None:
     """Let the row be sent once more; both attempts stay counted."""
-    _decide(key, "resend", as_json=as_json)
+    _decide(key, "resend", account, as_json=as_json)
 
 
 def _decide(
-    key: str, decision: Literal["adopt", "release", "resend"], *, as_json: bool, remote_id: str | None = None
+    key: str,
+    decision: Literal["adopt", "release", "resend"],
+    account: str | None,
+    *,
+    as_json: bool,
+    remote_id: str | None = None,
 ) -> None:
     from pipelines.tasks import decide_held
 
-    _answer(
-        lambda ready: decide_held(ready, key, decision, by=getpass.getuser(), remote_id=remote_id), as_json=as_json
-    )
+    def decide(ready: Settings) -> Answer:
+        return decide_held(ready, key, decision, by=getpass.getuser(), remote_id=remote_id)
+
+    _answer(decide, _settings(account), as_json=as_json)
 
 
 @app.command()
@@ -236,7 +264,7 @@ def sandbox(
     from pipelines.sandboxes import serve_sandbox
 
     serve_sandbox(
-        _settings(),
+        _common_settings(),
         stripe_port=stripe_port,
         mavera_port=mavera_port,
         customers=customers,
@@ -254,7 +282,7 @@ def webhooks(
     """Receive webhooks of Stripe and callbacks of Mavera until interrupted. It stores them and starts nothing."""
     from pipelines.receiver import serve_webhooks
 
-    serve_webhooks(_settings(), host=host, port=port, note=note)
+    serve_webhooks(_common_settings(), host=host, port=port, note=note)
 
 
 @app.command()
@@ -262,20 +290,20 @@ def ui(port: Annotated[int, typer.Option(help="Port of the Dagster UI on this ma
     """Open the Dagster UI on the graph, with a sandbox for each side that has no key."""
     from pipelines.ui import serve_ui
 
-    with _session() as ready:
+    with _session(_common_settings()) as ready:
         sys.exit(serve_ui(ready, port=port, note=note))
 
 
 @app.command()
-def doctor(as_json: Json = False) -> None:
+def doctor(account: AccountName = None, as_json: Json = False) -> None:
     """Check keys, permissions, clock, places and databases, by reading only; each line says what to do."""
     from pipelines.doctor import examine, refused_settings
 
     try:
-        settings = _settings()
+        settings = _settings(account)
     except ValidationError as error:
         give(refused_settings(error), as_json=as_json)
-    _answer(examine, as_json=as_json, settings=settings)
+    _answer(examine, settings, as_json=as_json)
 
 
 @app.command()
@@ -283,7 +311,7 @@ def migrate(as_json: Json = False) -> None:
     """Bring the state and Dagster's storage to the schema of this version. Forward only; safe to repeat."""
     from pipelines.migration import migrate as bring_up_to_date
 
-    give(bring_up_to_date(_settings(), note=note), as_json=as_json)
+    give(bring_up_to_date(_common_settings(), note=note), as_json=as_json)
 
 
 @app.command("settings")

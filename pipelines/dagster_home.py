@@ -18,6 +18,17 @@ storage:
     postgres_url:
       env: DAGSTER_POSTGRES_URL
 """
+_ONE_ACCOUNT = """  pools:
+    default_limit: 1
+"""
+# Pools are the same for all partitions, and one account would wait for another.
+_SEVERAL_ACCOUNTS = """  runs:
+    tag_concurrency_limits:
+      - key: dagster/partition
+        value:
+          applyLimitPerUniqueValue: true
+        limit: 1
+"""
 _DRIVER = "postgresql+psycopg2"
 
 
@@ -29,6 +40,8 @@ def prepare_dagster_home(settings: Settings) -> Path:
     home = settings.dagster_home
     home.mkdir(parents=True, exist_ok=True)
     text = _INSTANCE_FILE.read_text(encoding="utf-8")
+    if settings.stripe_accounts_file is not None:
+        text = text.replace(_ONE_ACCOUNT, _SEVERAL_ACCOUNTS)
     if settings.dagster_postgres_url is not None:
         text += _POSTGRES_STORAGE
         os.environ["DAGSTER_POSTGRES_URL"] = with_driver(settings.dagster_postgres_url.get_secret_value())

@@ -4,8 +4,10 @@ Nothing is implemented here and nothing is opened: no file, no socket. `defs` is
 module is imported; tests and the command line call `build_definitions` with settings of their own.
 """
 
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import SecretStr
@@ -20,12 +22,20 @@ from pipelines.conditions import FOLLOW_UP, with_condition
 from pipelines.jobs import JOBS
 from pipelines.logs import set_up_logs
 from pipelines.notify import NotifierResource
+from pipelines.partitions import (
+    ACCOUNTS,
+    doors_by_account,
+    jobs_by_account,
+    schedules_by_account,
+    sensors_by_account,
+)
 from pipelines.run_log import in_process_executor
 from pipelines.schedules import SCHEDULES
 from pipelines.sensors import SENSORS
 from pipelines.settings import Settings
 from resources.progress import Logged, Progress
 from resources.redaction import install_redaction, register_secrets
+from resources.spark import SparkChoices
 from resources.wiring import (
     ExportsResource,
     LakeResource,
@@ -36,7 +46,9 @@ from resources.wiring import (
     StripeResource,
 )
 
-from resources.spark import SparkChoices
+if TYPE_CHECKING:
+    from resources.state import State
+
 __all__ = ["build_definitions", "defs", "resources_of"]
 
 # Against a stand-in nothing is charged and nothing lags: minutes of waiting for an unclear outcome prove nothing.
@@ -57,6 +69,8 @@ _FRESH_WITHIN = {
     "mavera": (timedelta(days=2), timedelta(days=4)),
 }
 _SWEPT_WITHIN = (timedelta(days=7, hours=12), timedelta(days=9))
+# What several accounts share.
+_COMMON = ("notifier", "progress")
 
 
 def build_definitions(settings: Settings, *, progress: Progress | None = None) -> dg.Definitions:
@@ -65,18 +79,38 @@ def build_definitions(settings: Settings, *, progress: Progress | None = None) -
     register_secrets(*settings.secrets)
     install_redaction(handlers=())
     set_up_logs(settings)
+    several = settings.stripe_accounts_file is not None
+
+    def doors(of: Settings) -> dict[str, Any]:
+        return resources_of(of, progress or Logged())
+
     definitions = dg.Definitions(
         assets=[*STRIPE_ASSETS, *SEGMENT_ASSETS, *MAVERA_ASSETS],
-        jobs=JOBS,
-        schedules=SCHEDULES,
-        sensors=[*SENSORS, FOLLOW_UP],
-        resources=resources_of(settings, progress or Logged()),
         # One process for a run: parallel work is inside the steps, and a process per step costs seconds each.
         executor=in_process_executor,
+        **(_of_accounts(settings, doors) if several else _of_one(doors(settings))),
     )
-    return definitions.permissive_map_resolved_asset_specs(
-        func=lambda spec: with_condition(_with_freshness(spec)), selection=None
-    )
+
+    def described(spec: dg.AssetSpec) -> dg.AssetSpec:
+        spec = with_condition(_with_freshness(spec))
+        return spec.replace_attributes(partitions_def=ACCOUNTS) if several else spec
+
+    return definitions.permissive_map_resolved_asset_specs(func=described, selection=None)
+
+
+def _of_one(resources: dict[str, Any]) -> dict[str, Any]:
+    return {"jobs": JOBS, "schedules": SCHEDULES, "sensors": [*SENSORS, FOLLOW_UP], "resources": resources}
+
+
+def _of_accounts(settings: Settings, doors: Callable[[Settings], dict[str, Any]]) -> dict[str, Any]:
+    """A run of the command line is about one account, whose settings it has; Dagster's find them by partition."""
+    jobs = jobs_by_account(JOBS)
+    return {
+        "jobs": jobs,
+        "schedules": schedules_by_account(settings, SCHEDULES, jobs),
+        "sensors": [*sensors_by_account(settings, doors, SENSORS), FOLLOW_UP],
+        "resources": doors(settings) if settings.account else doors_by_account(settings, doors, common=_COMMON),
+    }
 
 
 def resources_of(settings: Settings, progress: Progress) -> dict[str, Any]:
@@ -85,6 +119,7 @@ def resources_of(settings: Settings, progress: Progress) -> dict[str, Any]:
         "stripe": StripeResource(
             api_key=settings.stripe_key,
             base_url=settings.stripe_base,
+            account=settings.stripe_account,
             requests_per_second=settings.account_requests_per_second,
             request_budget=settings.stripe_request_budget,
             staging=str(settings.home / "staging"),
@@ -102,7 +137,7 @@ def resources_of(settings: Settings, progress: Progress) -> dict[str, Any]:
             csv_without_discounts=settings.stripe_exports_without_discounts,
         ),
         "lake": LakeResource(uri=settings.lake),
-        "state": StateResource(url=SecretStr(settings.state_url)),
+        "state": StateResource(url=SecretStr(settings.state_url), schema_name=settings.state_schema),
         "rates": RatesResource(source=settings.fx_source),
         "choices": SegmentChoices(
             reporting_currency=settings.reporting_currency,
@@ -135,7 +170,14 @@ def _paid_work(settings: Settings) -> PaidWork:
         operator_file=settings.operator_path,
         callback_url=settings.mavera_callback_url,
         refusal=None if targets.may_apply else targets.warning,
+        shared_pace=None if settings.pace_url is None else partial(_open_state, settings.pace_url),
     )
+
+
+def _open_state(url: str) -> "State":
+    from resources.state import open_state
+
+    return open_state(url)
 
 
 def _with_freshness(spec: dg.AssetSpec) -> dg.AssetSpec:

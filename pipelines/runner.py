@@ -15,6 +15,7 @@ from pipelines.abandoned import end_abandoned_runs, run_of_this_process
 from pipelines.causes import root_cause
 from pipelines.dagster_home import prepare_dagster_home
 from pipelines.definitions import build_definitions
+from pipelines.partitions import ACCOUNTS
 from pipelines.run_log import logged_run
 from pipelines.settings import Settings
 from resources.progress import Progress
@@ -54,10 +55,13 @@ def run_job(
         logged_run(run_id, job) as log,
     ):
         end_abandoned_runs(instance, home)
+        if settings.account is not None:
+            instance.add_dynamic_partitions(str(ACCOUNTS.name), [settings.account])
         result = definitions.resolve_job_def(job).execute_in_process(
             instance=instance,
             run_config={**_QUIET, **(config or {})},
             asset_selection=None if selection is None else [dg.AssetKey(name.split("/")) for name in selection],
+            partition_key=settings.account,
             raise_on_error=False,
             tags={"launched_by": "command line"},
             run_id=run_id,

@@ -5,13 +5,16 @@ settings in the documentation is generated from the descriptions below (`stripe-
 A side (Stripe, Mavera) whose key is not set falls back to its sandbox on loopback, on its own.
 """
 
+import os
+from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from dotenv import dotenv_values
+from pydantic import Field, PrivateAttr, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from activation.guards import GuardError, MaveraTarget, StripeKeyKind, Targets, check_targets, stripe_key_kind
@@ -56,6 +59,15 @@ class Settings(BaseSettings):
     )
     stripe_api_base: str | None = Field(
         None, description=f"Stripe's address. Default `{STRIPE_BASE}`, or the sandbox on loopback without a key."
+    )
+    stripe_account: str | None = Field(
+        None,
+        pattern="^acct_[A-Za-z0-9]+$",
+        description="Id of the Stripe account that the key must belong to; a key of another one is refused.",
+    )
+    stripe_accounts_file: Path | None = Field(
+        None,
+        description="TOML file of several Stripe accounts, each with keys, limits, budget and tables of its own.",
     )
     stripe_webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (), description="Signing secrets of the webhook endpoint, separated by commas; two while one is rolled."
@@ -182,6 +194,10 @@ class Settings(BaseSettings):
     sandbox_customers: int = Field(1_500, gt=0, description="Size of the simulated business.")
     sandbox_seed: int = Field(7, description="Seed of the simulated business.")
 
+    # Which account of STRIPE_ACCOUNTS_FILE these settings speak for; set by `pipelines.accounts`.
+    _account: str | None = PrivateAttr(None)
+    _pace_url: str | None = PrivateAttr(None)
+
     @field_validator("stripe_webhook_secrets", "notify_email_to", mode="before")
     @classmethod
     def _split_secrets(cls, value: Any) -> Any:
@@ -192,6 +208,8 @@ class Settings(BaseSettings):
     @field_validator(
         "stripe_api_key",
         "stripe_api_base",
+        "stripe_account",
+        "stripe_accounts_file",
         "mavera_api_key",
         "mavera_api_base",
         "lake_uri",
@@ -236,14 +254,31 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def account(self) -> str | None:
+        """The account of `STRIPE_ACCOUNTS_FILE` that these settings speak for; None for all, or without a file."""
+        return self._account
+
+    @property
+    def pace_url(self) -> str | None:
+        """SQLAlchemy URL of the state in which accounts share the pace of a Mavera key; None for one account."""
+        return self._pace_url
+
+    @classmethod
+    def variables(cls) -> Mapping[str, str]:
+        """The environment with `.env` below it: for keys whose variables an accounts file names."""
+        file = cls.model_config.get("env_file")
+        below = dotenv_values(file) if isinstance(file, str) else {}
+        return {name: value for name, value in (below | dict(os.environ)).items() if value}
+
+    @property
     def exports_only(self) -> bool:
         """Exports in place of the API: there is no key, but there are files."""
         return self.stripe_api_key is None and self.stripe_exports_uri is not None
 
     @property
     def stripe_is_sandbox(self) -> bool:
-        """Neither key nor exports: the pretend Stripe is used."""
-        return self.stripe_api_key is None and not self.exports_only
+        """Neither key nor exports nor accounts that have them: the pretend Stripe is used."""
+        return self.stripe_api_key is None and not self.exports_only and self.stripe_accounts_file is None
 
     @property
     def mavera_is_sandbox(self) -> bool:
@@ -269,10 +304,12 @@ class Settings(BaseSettings):
 
     @property
     def secrets(self) -> tuple[SecretStr, ...]:
-        """Every secret value, for redaction."""
+        """Every secret value, for redaction; also passwords inside of addresses, as of a database."""
         found = [getattr(self, name) for name in type(self).model_fields]
         flat = [one for value in found for one in (value if isinstance(value, tuple) else (value,))]
-        return tuple(one for one in flat if isinstance(one, SecretStr))
+        secret = [one for one in flat if isinstance(one, SecretStr)]
+        texts = [one.get_secret_value() for one in secret] + [one for one in flat if isinstance(one, str)]
+        return (*secret, *(SecretStr(one) for text in texts for one in _passwords(text)))
 
     @property
     def mavera_key(self) -> SecretStr:
@@ -328,12 +365,14 @@ class Settings(BaseSettings):
         usual = {name: type(self).model_fields[name].default for name in ("sandbox_customers", "sandbox_seed")}
         if self.stripe_is_sandbox and usual != {name: getattr(self, name) for name in usual}:
             folder = f"{folder}-{self.sandbox_customers}-{self.sandbox_seed}"
-        return self.data_dir.absolute() / folder
+        place = self.data_dir.absolute()
+        return place / folder if self.account is None else place / "accounts" / self.account / folder
 
     @property
     def operator_path(self) -> Path:
         """The operator's file; the example speaks for the sandbox business and for no other."""
-        return self.operator_file or (_EXAMPLE if self.stripe_is_sandbox else Path("operator.toml"))
+        usual = Path("operator.toml" if self.account is None else f"operator-{self.account}.toml")
+        return self.operator_file or (_EXAMPLE if self.stripe_is_sandbox else usual)
 
     @property
     def sandbox_home(self) -> Path:
@@ -356,6 +395,13 @@ class Settings(BaseSettings):
         return self.state_database_url or f"sqlite:///{self.home / 'state.db'}"
 
     @property
+    def state_schema(self) -> str | None:
+        """The PostgreSQL schema of an account's state; None for the usual one, and with SQLite."""
+        if self.account is None or self.state_url.startswith("sqlite"):
+            return None
+        return f"account_{self.account.replace('-', '_')}"
+
+    @property
     def auto_approve_credits(self) -> int:
         """Credits up to which a plan approves itself."""
         if self.mavera_auto_approve_credits is not None:
@@ -365,6 +411,15 @@ class Settings(BaseSettings):
 
 def _host(url: str) -> str:
     return urlsplit(url).hostname or url
+
+
+def _passwords(text: str) -> list[str]:
+    """Passwords in an address: before its host, or as a parameter."""
+    if "://" not in text:
+        return []
+    address = urlsplit(text)
+    named = [value for name, value in parse_qsl(address.query) if name == "password"]
+    return [*named, unquote(address.password)] if address.password else named
 
 
 def _is_loopback(url: str) -> bool:

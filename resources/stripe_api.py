@@ -116,6 +116,7 @@ class Read:
 class StripeApi:
     """Reads one account. Use as an asynchronous context manager; every call waits for the limiter.
 
+    `account` is the id that the account must have, where an operator says so.
     `unreachable_after` and `unavailable_after` are seconds without an answer, or with nothing but server errors,
     after which a call gives up; a 429 never makes it give up. `transport`, `sleep` and `jitter` are for tests.
     """
@@ -126,6 +127,7 @@ class StripeApi:
         *,
         limiter: Limiter,
         base_url: str = "https://api.stripe.com",
+        account: str | None = None,
         unreachable_after: float = 60.0,
         unavailable_after: float = 300.0,
         timeout: float = 80.0,
@@ -139,6 +141,7 @@ class StripeApi:
         self.limiter = limiter
         self.clock = clock or ServerClock()
         self.base_url = base_url.rstrip("/")
+        self.wanted_account = account
         # Tells keys and servers apart in the state without holding the key.
         self.fingerprint = hashlib.sha256(f"{self.base_url} {key.get_secret_value()}".encode()).hexdigest()[:32]
         self._unreachable_after, self._unavailable_after = unreachable_after, unavailable_after

@@ -175,7 +175,7 @@ def _state(settings: Settings) -> Finding:
     patient = url
     if url.get_backend_name() != "sqlite":
         patient = url.update_query_dict({"connect_timeout": str(_CONNECT_SECONDS)})
-    state = State(patient.render_as_string(hide_password=False))
+    state = State(patient.render_as_string(hide_password=False), schema=settings.state_schema)
     try:
         revision, newest = state.revisions()
     except StateError as error:

@@ -123,7 +123,7 @@ def _made_voices(settings: Settings) -> set[str]:
     url = sa.make_url(settings.state_url)
     if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
         return set()  # opening it would make it
-    state = State(settings.state_url)
+    state = State(settings.state_url, schema=settings.state_schema)
     wanted = sa.select(objects.c.remote_id).where(
         objects.c.environment == settings.mode.value,
         objects.c.kind == "brand_voice",

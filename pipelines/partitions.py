@@ -1,0 +1,198 @@
+"""Several Stripe accounts in Dagster: each is a partition, and a run belongs to one of them.
+
+Here: the partitions, doors that open for the account of a run, and jobs, schedules and sensors for all accounts.
+Not here: who the accounts are (`pipelines.accounts`), what is decided for one (`pipelines.sensors`,
+`pipelines.schedules`).
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import dagster as dg
+
+from pipelines.accounts import Accounts, AccountsError, load_accounts
+from pipelines.jobs import backfill, maintain, refresh
+from pipelines.selection import PLAN, tables_to_make
+from pipelines.settings import Settings
+from resources.redaction import redact, register_secrets
+
+__all__ = ["ACCOUNTS", "doors_by_account", "jobs_by_account", "schedules_by_account", "sensors_by_account"]
+
+ACCOUNTS: Final = dg.DynamicPartitionsDefinition(name="stripe_account")
+_PARTITION: Final = "dagster/partition"
+
+Doors = Callable[[Settings], dict[str, Any]]
+
+
+def doors_by_account(settings: Settings, doors: Doors, *, common: Iterable[str]) -> dict[str, Any]:
+    """The doors by their names, each opened with the settings of the account that a run is about.
+
+    Nothing of an account is known before its run: neither Dagster's configuration nor another account's run holds
+    its key. Those named in `common` are the same for all.
+    """
+
+    def door(name: str) -> dg.ResourceDefinition:
+        def opened(context: dg.InitResourceContext) -> Any:
+            account = None if context.run is None else context.run.tags.get(_PARTITION)
+            if account is None:
+                raise AccountsError(f"this run names no account: choose a partition of {ACCOUNTS.name}")
+            accounts = load_accounts(settings)
+            register_secrets(*accounts.secrets)
+            return doors(accounts.settings(account))[name]
+
+        return dg.ResourceDefinition(opened, description="Opened for the account of the run.")
+
+    every = doors(settings)
+    return {name: every[name] if name in set(common) else door(name) for name in every}
+
+
+def jobs_by_account(jobs: Sequence[Any]) -> tuple[Any, ...]:
+    """The jobs. Those made of assets take the partitions of their assets.
+
+    A run has one partition: the months of `backfill` are given to `reconcile` as its configuration instead.
+    """
+    upkeep = maintain.graph.to_job(name=maintain.name, description=maintain.description, partitions_def=ACCOUNTS)
+    return (*(job for job in jobs if job not in (maintain, backfill)), upkeep)
+
+
+def schedules_by_account(
+    settings: Settings, schedules: Sequence[dg.ScheduleDefinition], jobs: Sequence[Any]
+) -> list[dg.ScheduleDefinition]:
+    """Each schedule asks for one run of each account."""
+    by_name = {job.name: job for job in jobs}
+    return [_schedule(settings, one, by_name[one.job_name]) for one in schedules]
+
+
+def _schedule(settings: Settings, single: dg.ScheduleDefinition, job: Any) -> dg.ScheduleDefinition:
+    def due(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
+        known = context.instance.get_dynamic_partitions(str(ACCOUNTS.name))
+        names = [name for name in load_accounts(settings).names if name in known]
+        moment = f"{context.scheduled_execution_time:%Y-%m-%dT%H:%M}"
+        asked = [dg.RunRequest(run_key=f"{name}:{moment}", partition_key=name) for name in names]
+        return asked or dg.SkipReason("there is no account yet: is the sensor stripe_accounts on?")
+
+    return dg.ScheduleDefinition(
+        name=single.name,
+        job=job,
+        cron_schedule=single.cron_schedule,
+        execution_timezone=single.execution_timezone,
+        description=f"{single.description} One run for each account.",
+        execution_fn=due,
+    )
+
+
+def sensors_by_account(settings: Settings, doors: Doors, sensors: Sequence[dg.SensorDefinition]) -> list[Any]:
+    """The sensors: what looks into tables or state does so for each account; what follows runs is as it was."""
+    asked = set(doors(settings))
+    return [
+        _partitions_follow_the_file(settings, doors),
+        *(
+            _each_account(settings, doors, one)
+            if type(one) is dg.SensorDefinition and one.required_resource_keys & asked
+            else one
+            for one in sensors
+        ),
+    ]
+
+
+def _partitions_follow_the_file(settings: Settings, doors: Doors) -> dg.SensorDefinition:
+    @dg.sensor(
+        name="stripe_accounts",
+        job=refresh,
+        minimum_interval_seconds=60,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Makes a partition of each account in the file and reads a new one once, up to the plan.",
+    )
+    def stripe_accounts(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        """An account that has left the file loses its partition and keeps its tables."""
+        wanted = load_accounts(settings).names
+        there = set(context.instance.get_dynamic_partitions(str(ACCOUNTS.name)))
+        new = [name for name in wanted if name not in there]
+        gone = sorted(there - set(wanted))
+        changes: list[Any] = [ACCOUNTS.build_add_request(new)] if new else []
+        changes += [ACCOUNTS.build_delete_request(gone)] if gone else []
+        return dg.SensorResult(
+            run_requests=[_first_run(name) for name in new],
+            dynamic_partitions_requests=changes,
+            skip_reason=None if new else f"{len(wanted)} accounts, none of them new; {len(gone)} gone",
+        )
+
+    return stripe_accounts
+
+
+def _first_run(name: str) -> dg.RunRequest:
+    from ingest.tables import RAW_TABLES
+
+    raw = {f"stripe/{table}" for table in (*RAW_TABLES, "quarantine")}
+    tables = tables_to_make(raw, is_there=lambda _table: False) | {PLAN}
+    return dg.RunRequest(
+        run_key=f"{name}:first",
+        job_name=refresh.name,
+        partition_key=name,
+        asset_selection=[dg.AssetKey(table.split("/")) for table in sorted(tables)],
+        tags={"started_by": "a new account"},
+    )
+
+
+def _each_account(settings: Settings, doors: Doors, single: dg.SensorDefinition) -> dg.SensorDefinition:
+    @dg.sensor(
+        name=single.name,
+        jobs=single.jobs if single.has_jobs else None,
+        minimum_interval_seconds=single.minimum_interval_seconds,
+        default_status=single.default_status,
+        description=f"{single.description} For each account.",
+    )
+    def each(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        """One cursor for each account; an account whose look fails is told and stops no other."""
+        accounts = load_accounts(settings)
+        register_secrets(*accounts.secrets)
+        known = set(context.instance.get_dynamic_partitions(str(ACCOUNTS.name)))
+        cursors: dict[str, str | None] = json.loads(context.cursor or "{}")
+        kept: dict[str, str | None] = {}
+        requests: list[dg.RunRequest] = []
+        said: list[str] = []
+        for name in accounts.names:
+            if name not in known:
+                continue
+            try:
+                seen = _look(single, doors, accounts, name, instance=context.instance, cursor=cursors.get(name))
+            except Exception as error:  # noqa: BLE001 - whatever one account meets, the others are looked at
+                context.log.error(f"{name}: {redact(str(error))}")
+                said.append(f"{name} failed")
+                kept[name] = cursors.get(name)
+                continue
+            kept[name] = cursors.get(name) if seen.cursor is None else seen.cursor
+            requests += [_of_account(name, request) for request in seen.run_requests or ()]
+        reason = None if requests else "; ".join(said) or f"nothing to do for {len(kept)} accounts"
+        return dg.SensorResult(run_requests=requests, skip_reason=reason, cursor=json.dumps(kept))
+
+    return each
+
+
+def _look(
+    single: dg.SensorDefinition,
+    doors: Doors,
+    accounts: Accounts,
+    name: str,
+    *,
+    instance: dg.DagsterInstance,
+    cursor: str | None,
+) -> dg.SensorResult:
+    """What the sensor of one account says, with this account's doors."""
+    made = doors(accounts.settings(name))
+    given: Mapping[str, Any] = {key: made[key] for key in single.required_resource_keys}
+    with dg.build_sensor_context(instance=instance, cursor=cursor, resources=given) as context:
+        said = single(context)
+    return said if isinstance(said, dg.SensorResult) else dg.SensorResult()
+
+
+def _of_account(name: str, request: dg.RunRequest) -> dg.RunRequest:
+    return dg.RunRequest(
+        run_key=f"{name}:{request.run_key}",
+        run_config=request.run_config,
+        tags=request.tags,
+        job_name=request.job_name,
+        asset_selection=request.asset_selection,
+        partition_key=name,
+    )
