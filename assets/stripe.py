@@ -251,12 +251,15 @@ def stripe_reconciliation(
             )
 
     report = asyncio.run(compare())
+    # The account, where there are several; the months of `backfill` are partitions of its runs, not of tables.
+    partition = None if context.assets_def.partitions_def is None else context.partition_key
     for table in sorted(report.repaired):
         version = lake.open().version(f"stripe/{table}")
         context.log_event(
             dg.AssetMaterialization(
                 ["stripe", table],
                 metadata={"mode": "repaired", "upserted": report.repaired[table], "delta_version": version},
+                partition=partition,
                 tags={"dagster/data_version": f"delta:{version}"},
             )
         )
