@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import structlog
 import uvloop
 from pydantic import SecretStr
 
@@ -72,7 +73,8 @@ async def _extract(
 
 
 def _child(base: str, folder: Path, tables: tuple[str, ...], operation_rate: float) -> None:
-    """One extraction; its figures as JSON on stdout."""
+    """One extraction; its figures as JSON on stdout, its log on stderr."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     before = resource.getrusage(resource.RUSAGE_SELF)
     began = time.perf_counter()
     report = uvloop.run(_extract(base, folder, tables, operation_rate))

@@ -23,7 +23,8 @@ __all__ = ["COMMITTED_FIRST", "Committer", "TableWrite", "lake_table"]
 
 # Tables that others take their links from; they are committed before the rest.
 COMMITTED_FIRST = ("invoice_payments", "charges")
-_BYTES_AT_ONCE = 8 * 2**20
+_BYTES_AT_ONCE = 2**20
+_IDS_AT_ONCE = 100_000
 _NO_IDS = pa.array([], pa.string())
 Mask = npt.NDArray[np.bool_]
 
@@ -61,7 +62,7 @@ class Committer:
         else:
             linked = stream.table in LINKED and not self._is_empty("invoice_payments")
             links = self._links(part, stream.table, relevant=relevant_links) if linked else None
-            kept, parents = _newest(part, stream.table)
+            kept, parents = _newest(part, stream)
             part.counts["distinct"] = int(kept.sum())
             writes += self._write(part, stream.table, kept, links)
             if stream.nested is not None:
@@ -219,7 +220,7 @@ class Committer:
 
     def _append_events(self, part: Part) -> list[TableWrite]:
         schema, name = RAW_TABLES["events"], lake_table("events")
-        kept, _ = _newest(part, "events")
+        kept, _ = _newest(part, STREAMS["events"])
         version = self._begin("events", lambda: _filtered(part, "events", kept, None))
         if version is not None:
             return [TableWrite("events", int(kept.sum()), 0, version)]
@@ -253,24 +254,41 @@ class Committer:
         ]
 
 
-def _newest(part: Part, table: str) -> tuple[Mask, pa.Table]:
-    """Which staged rows are the newest of their id, the later staged one among equals, and those rows' heads."""
-    stream = STREAMS[table]
+def _newest(part: Part, stream: Stream) -> tuple[Mask, pa.Table]:
+    """Which staged rows are the newest of their id, the later staged one among equals.
+
+    Of a stream with a nested list also those rows' heads; of others none, to hold little.
+    """
     extra = () if stream.nested is None else (stream.nested.complete_column,)
-    heads = part.column(table, "id", "version_at", *extra)
+    heads = part.column(stream.table, "id", "version_at", *extra)
     mask = _last_by_version(heads["id"], heads["version_at"])
-    return mask, heads.filter(pa.array(mask))
+    return mask, heads.slice(0, 0) if stream.nested is None else heads.filter(pa.array(mask))
 
 
 def _last_by_version(ids: pa.ChunkedArray, versions: pa.ChunkedArray) -> Mask:
     mask = np.zeros(len(ids), dtype=bool)
     if not len(ids):
         return mask
-    codes = pc.dictionary_encode(ids.combine_chunks()).indices.to_numpy()
-    order = np.lexsort((np.arange(len(ids)), versions.cast(pa.int64()).to_numpy(), codes))
-    last = np.append(codes[order][1:] != codes[order][:-1], True)
-    mask[order[last]] = True
+    texts, times = ids.combine_chunks(), versions.cast(pa.int64()).to_numpy()
+    for places in _slices(texts):
+        codes = pc.dictionary_encode(texts.take(pa.array(places))).indices.to_numpy()
+        order = np.lexsort((places, times[places], codes))
+        last = np.append(codes[order][1:] != codes[order][:-1], True)
+        mask[places[order[last]]] = True
+    pa.default_memory_pool().release_unused()
     return mask
+
+
+def _slices(ids: pa.StringArray) -> Iterator[npt.NDArray[np.int64]]:
+    """Places of ids, equal ids in the same slice: of millions, no more than a part is looked up at once."""
+    if len(ids) < _IDS_AT_ONCE:
+        yield np.arange(len(ids))
+        return
+    _, offsets, texts = ids.buffers()
+    ends = np.frombuffer(offsets, dtype=np.int32)[ids.offset + 1 : ids.offset + len(ids) + 1]
+    last_letter = np.frombuffer(texts, dtype=np.uint8)[ends - 1]
+    for letter in np.unique(last_letter):
+        yield np.flatnonzero(last_letter == letter)
 
 
 def _children(part: Part, table: str, parent_column: str, parents: pa.Table) -> Mask:

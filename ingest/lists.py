@@ -113,7 +113,9 @@ class ListReader:
         self.part.add(pages=1, seen=len(page.data))
         if page.data and isinstance(page.data[0], dict):
             self.part.fields |= page.data[0].keys()
-        await self._staging.write(self.part, read.rows, opened=opened)
+        durable = self._staging.write(self.part, read.rows, opened=opened)
+        del page, read  # much memory, which need not wait for the disk
+        await durable
         for parent, work in opened:
             group.create_task(self._sublist(parent, work))
 

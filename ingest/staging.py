@@ -162,17 +162,17 @@ class Staging:
     def _size(path: Path) -> int:
         return path.stat().st_size if path.exists() else -1
 
-    async def write(
+    def write(
         self,
         part: Part,
         rows: Mapping[str, list[dict[str, Any]] | pa.Table],
         *,
         opened: Sequence[tuple[str, Mapping[str, Any]]] = (),
         closed: Sequence[str] = (),
-    ) -> None:
-        """Stage rows by table and journal the part as it stands at this call; returns when both are durable.
+    ) -> "asyncio.Future[None]":
+        """Stage rows by table and journal the part as it stands at this call; done when both are durable.
 
-        Raises: StagingError.
+        The rows themselves are not needed after the call. The future raises: StagingError.
         """
         frames = bytearray()
         for table, given in rows.items():
@@ -199,7 +199,7 @@ class Staging:
             _Entry(part, bytes(frames), part.windows.to_json(), dict(part.counts), opened, closed, done)
         )
         self._more.set()
-        await done
+        return done
 
     async def _write_on(self) -> None:
         while True:

@@ -154,6 +154,7 @@ class StripeApi:
             "User-Agent": "stripe-mavera",
         }
         self._pools: dict[str, httpx.AsyncClient] = {}
+        self._certificates = httpx.create_ssl_context()
         self.answered_version: str | None = None  # of the newest answer
 
     def __repr__(self) -> str:
@@ -176,6 +177,7 @@ class StripeApi:
                 headers=self._headers,
                 timeout=httpx.Timeout(self._timeout, connect=10.0, pool=None),
                 limits=httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS),
+                verify=self._certificates,
                 transport=self._transport,
                 trust_env=not self.base_url.startswith(_LOOPBACK),
             )
@@ -215,9 +217,12 @@ class StripeApi:
         while True:
             async with self.limiter.slot(operation):
                 began, sent = self._monotonic(), self.clock.sent()
+                answer: httpx.Response | None
                 try:
-                    answer: httpx.Response | None = await self._pool(operation).get(url, params=dict(params))
-                    body = self._body(answer) if answer is not None else None
+                    async with self._pool(operation).stream("GET", url, params=dict(params)) as answer:
+                        # Not kept with the answer, which lives until the next collection.
+                        content = b"".join([piece async for piece in answer.aiter_bytes()])
+                    body = self._body(answer, content)
                     problem = None
                 except (httpx.TransportError, orjson.JSONDecodeError) as error:
                     answer, body, problem = None, None, f"{type(error).__name__} {error}".strip()
@@ -248,10 +253,10 @@ class StripeApi:
             await self._sleep(max(wait, backoff))
 
     @staticmethod
-    def _body(answer: httpx.Response) -> dict[str, Any] | None:
+    def _body(answer: httpx.Response, content: bytes) -> dict[str, Any] | None:
         """The JSON object of an answer; a 2xx that is cut short or no object counts as a dropped connection."""
         try:
-            body = orjson.loads(answer.content)
+            body = orjson.loads(content)
         except orjson.JSONDecodeError:
             if answer.status_code < 400:
                 raise

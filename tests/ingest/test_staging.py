@@ -33,7 +33,7 @@ def test_a_write_under_way_is_finished_before_the_files_are_closed(
     async def scenario() -> None:
         async with Staging(tmp_path / "staging", state, "run") as staging:
             part = staging.part("coupons", ("coupons",))
-            page = asyncio.create_task(staging.write(part, {}))
+            page = staging.write(part, {})
             await asyncio.to_thread(writing.wait, 10)
             page.cancel()
             asyncio.get_running_loop().call_later(0.05, may_go_on.set)
