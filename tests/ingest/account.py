@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import SecretStr
 
@@ -21,7 +21,6 @@ from resources.lake import Lake
 from resources.limiter import Limiter
 from resources.state import State, metadata
 from resources.stripe_api import StripeApi
-from sandbox.launch import Sandbox
 
 __all__ = ["Account", "differences"]
 
@@ -72,7 +71,15 @@ async def _short_sleep(seconds: float) -> None:
     await asyncio.sleep(seconds / 100)
 
 
-def differences(account: Account, sandbox: Sandbox, tables: Iterable[str] | None = None) -> list[str]:
+class _Tables(Protocol):
+    def rows(self, table: str) -> list[dict[str, Any]]: ...
+
+
+class _Objects(Protocol):
+    def objects(self, resource: str) -> list[dict[str, Any]]: ...
+
+
+def differences(account: _Tables, sandbox: _Objects, tables: Iterable[str] | None = None) -> list[str]:
     """What is not equal between the lake and the server: rows missing, doubled, too many or with other values."""
     found = []
     objects = {name: sandbox.objects(name) for name in STREAMS if name != "events"}
