@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from activation.edges import Probe, nothing
+from activation.intents import Run
 from activation.ledger import Ledger
 from activation.policy import Identity, Policy
 from activation.rate_window import RateWindow
@@ -48,6 +49,10 @@ class Account:
             claim_seconds=self.policy.claim_seconds,
             probe=self.probe,
         )
+
+    def acting(self, run_id: str, actor: str) -> Run:
+        """Who acts outside of any plan: a sweep, or a person."""
+        return Run(run_id=run_id, actor=actor, plan_hash="", policy_version=self.policy.version)
 
     def pin(self) -> None:
         """Remember whose state this is, or refuse another. Raises: PinError."""

@@ -18,10 +18,8 @@ from activation.carrier import Carrier
 from activation.endings import Ended, unapproved
 from activation.intents import Run
 from activation.plan_model import Plan
-from activation.remote import read_remote
+from activation.reconcile import resolve_unknown
 from activation.results import tables_of
-from activation.settling import resolve_by
-from activation.surfaces import SURFACES
 from resources.mavera import MaveraError, Usage
 from resources.progress import Progress, Silent
 
@@ -88,12 +86,7 @@ async def apply(
         policy_version=account.policy.version,
         approver=approval.approver,
     )
-    unknown = account.ledger.recover(run=run)
-    if unknown:
-        kinds = [row.kind for row in unknown if row.kind in SURFACES]
-        view = await read_remote(account.mavera, kinds, now=account.clock())
-        for row in unknown:
-            await resolve_by(account, row, view, run=run)
+    await resolve_unknown(account, run=run)
     carrier = Carrier(account, plan, run=run, progress=progress or Silent(), seed=seed)
     rows = await carrier.carry()
     if plan.source.complete:

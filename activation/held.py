@@ -78,7 +78,7 @@ async def resolve_held(
     back; `resend` lets it be sent again with both attempts counted. A persona that is gone at Mavera is released
     by its key too. Raises: HeldError; MaveraError when the object cannot be read.
     """
-    run = Run(run_id=run_id, actor=actor, plan_hash="", policy_version=account.policy.version)
+    run = account.acting(run_id, actor)
     rows = [row for row in account.ledger.intents(states=("held", "unknown")) if _key(row) == key]
     if not rows:
         return _forget(account, key, decision, run)

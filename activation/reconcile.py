@@ -16,7 +16,7 @@ from activation.settling import resolve_by
 from activation.surfaces import SURFACES
 from resources.mavera import MaveraError
 
-__all__ = ["Orphan", "ReconcileReport", "reconcile"]
+__all__ = ["Orphan", "ReconcileReport", "reconcile", "resolve_unknown"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ async def reconcile(account: Account, *, run_id: str, actor: str, wait: bool = F
     """
     account.pin()
     ledger = account.ledger
-    run = Run(run_id=run_id, actor=actor, plan_hash="", policy_version=account.policy.version)
+    run = account.acting(run_id, actor)
     ledger.recover(run=run)
     rows = ledger.intents(states=("sent", "unknown"))
     if wait:
@@ -81,6 +81,21 @@ async def reconcile(account: Account, *, run_id: str, actor: str, wait: bool = F
         unread=tuple(f"{kind}: {error}" for kind, error in view.errors.items()),
         drift=_drift(account, None if view.usage is None else view.usage.used),
     )
+
+
+async def resolve_unknown(account: Account, *, run: Run) -> None:
+    """Decide the rows whose sender is gone and whose window has passed; reads nothing while there are none.
+
+    Before a plan is made, so that it shows what was found, not what waits; and before one is carried out, as a run
+    may have died since. The plan that is carried out is built in between: its hash must be the approved one.
+    """
+    unknown = account.ledger.recover(run=run)
+    if not unknown:
+        return
+    kinds = [row.kind for row in unknown if row.kind in SURFACES]
+    view = await read_remote(account.mavera, kinds, now=account.clock())
+    for row in unknown:
+        await resolve_by(account, row, view, run=run)
 
 
 async def _collect(account: Account) -> int:

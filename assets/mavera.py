@@ -17,7 +17,9 @@ from activation.tables import MAVERA_TABLES
 from assets.account import PaidWork, open_account
 from assets.tables import OWNERS, key_check_spec, stored, table_asset, table_spec
 from resources.progress import Progress
+from resources.redaction import redacting_errors
 from resources.wiring import LakeResource, MaveraResource, StateResource
+from segments.tables import SEGMENT_TABLES
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,13 +32,14 @@ if TYPE_CHECKING:
 __all__ = ["MAVERA_ASSETS"]
 
 _CELLS: Final = "segments/released_cells"
+_COHORTS: Final = "segments/churn_cohorts"
 _MADE: Final = [name for name in MAVERA_TABLES if name != "plan"]
 
 
 async def _plan(account: "Account", lake: "Lake", work: PaidWork) -> "Plan":
     """The plan for the cells that are released now. Sends GETs only."""
     from activation.briefs import Suppressed
-    from activation.operator import briefs_of
+    from activation.operator import Stake, briefs_of
     from activation.plan import build_plan
     from activation.plan_model import Source
 
@@ -44,7 +47,11 @@ async def _plan(account: "Account", lake: "Lake", work: PaidWork) -> "Plan":
     rows = lake.read(_CELLS, version=version).to_pylist()
     customers = lake.row_count("segments/mrr_tiers")
     released = [{"segment_key": row["segment_key"], **json.loads(row["fields"])} for row in rows if row["fields"]]
-    briefs, silent = briefs_of(released, work.operator())
+    stakes = {
+        row["segment_key"]: Stake(minor=row["at_stake_minor"], complete=row["unknown_mrr"] == 0)
+        for row in lake.read_or_empty(_COHORTS, SEGMENT_TABLES["churn_cohorts"]).to_pylist()
+    }
+    briefs, silent = briefs_of(released, work.operator(), stakes=stakes)
     hidden = [
         Suppressed(segment_key=row["segment_key"], reason=row["reason"], merged_into=row["merged_into"])
         for row in rows
@@ -67,17 +74,29 @@ _APPROVED = dg.AssetCheckSpec(
 
 
 @table_asset(
-    "mavera/plan", MAVERA_TABLES["plan"], deps=[_CELLS], kinds={"mavera"}, checks=[_APPROVED], pool="mavera"
+    "mavera/plan",
+    MAVERA_TABLES["plan"],
+    deps=[_CELLS, _COHORTS],
+    kinds={"mavera"},
+    checks=[_APPROVED],
+    pool="mavera",
 )
+@redacting_errors
 def plan(
-    lake: LakeResource, state: StateResource, mavera: MaveraResource, paid_work: dg.ResourceParam[PaidWork]
+    context: dg.AssetExecutionContext,
+    lake: LakeResource,
+    state: StateResource,
+    mavera: MaveraResource,
+    paid_work: dg.ResourceParam[PaidWork],
 ) -> dg.MaterializeResult:
     """What would be created, changed and spent, with the reason for each. Writes nothing to Mavera."""
     from activation.approval import approval_status
+    from activation.reconcile import resolve_unknown
     from activation.results import plan_table
 
     async def make() -> Any:
         async with open_account(mavera, state.open(), paid_work) as account:
+            await resolve_unknown(account, run=account.acting(context.run.run_id, "dagster"))
             made = await _plan(account, lake.open(), paid_work)
             return made, approval_status(account, made)
 
@@ -135,6 +154,7 @@ class Approving(dg.Config):
     output_required=False,
     pool="mavera",
 )
+@redacting_errors
 def approval(
     config: Approving, state: StateResource, mavera: MaveraResource, paid_work: dg.ResourceParam[PaidWork]
 ) -> Iterator[dg.MaterializeResult]:
@@ -170,6 +190,7 @@ def approval(
     ],
     pool="mavera",
 )
+@redacting_errors
 def carry_out(
     context: dg.AssetExecutionContext,
     lake: LakeResource,
@@ -245,6 +266,7 @@ def _waiting(report: "ApplyReport") -> dg.AssetCheckResult:
     ),
     pool="mavera",
 )
+@redacting_errors
 def mavera_reconciliation(
     context: dg.AssetExecutionContext,
     lake: LakeResource,

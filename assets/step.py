@@ -16,6 +16,7 @@ import dagster as dg
 from assets.account import PaidWork
 from assets.sources import Sources
 from assets.tables import key_check_spec, stored, table_spec
+from resources.redaction import redacting_errors
 from resources.wiring import LakeResource, RatesResource, SegmentChoices, StateResource
 from segments.tables import SEGMENT_TABLES
 
@@ -150,6 +151,7 @@ def segment(
             ],
             check_specs=[*(key_check_spec(f"segments/{name}") for name in names), *checks],
         )
+        @redacting_errors
         def step(
             lake: LakeResource,
             state: StateResource,

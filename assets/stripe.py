@@ -20,6 +20,7 @@ from assets.tables import OWNERS, table_spec
 from ingest.streams import STREAMS
 from ingest.tables import QUARANTINE, RAW_TABLES
 from resources.progress import Progress
+from resources.redaction import redacting_errors
 from resources.wiring import ExportsResource, LakeResource, StateResource, StripeResource
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def _quarantine_check(table: str) -> dg.AssetCheckSpec:
     can_subset=True,
     pool="stripe",
 )
+@redacting_errors
 def stripe_tables(
     context: dg.AssetExecutionContext,
     config: Extraction,
@@ -229,6 +231,7 @@ class Sweeping(dg.Config):
     output_required=False,
     pool="stripe",
 )
+@redacting_errors
 def stripe_reconciliation(
     context: dg.AssetExecutionContext,
     config: Sweeping,

@@ -14,6 +14,7 @@ import dagster as dg
 from dagster import DagsterInstance, DagsterRunStatus
 from pydantic import Field
 
+from resources.redaction import redacting_errors
 from resources.wiring import LakeResource, StateResource, StripeResource
 
 __all__ = ["maintain", "prune_runs", "tables_to_tidy"]
@@ -60,6 +61,7 @@ def tables_to_tidy() -> tuple[str, ...]:
 
 # The pool of extraction: a compaction beside a merge would only make one of them begin again.
 @dg.op(pool="stripe", out=dg.Out(dg.Nothing))
+@redacting_errors
 def tidy_tables(context: dg.OpExecutionContext, config: TableUpkeep, lake: LakeResource) -> None:
     """Compact every table and remove files that only old versions need."""
     from resources.lake import LakeConflictError, TableMissingError
@@ -80,6 +82,7 @@ def tidy_tables(context: dg.OpExecutionContext, config: TableUpkeep, lake: LakeR
 
 
 @dg.op(ins={"after": dg.In(dg.Nothing)})
+@redacting_errors
 def prune_history(
     context: dg.OpExecutionContext, config: HistoryUpkeep, state: StateResource, stripe: StripeResource
 ) -> None:

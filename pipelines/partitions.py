@@ -15,7 +15,7 @@ from pipelines.accounts import Accounts, AccountsError, load_accounts
 from pipelines.jobs import backfill, maintain, refresh
 from pipelines.selection import PLAN, tables_to_make
 from pipelines.settings import Settings
-from resources.redaction import redact, register_secrets
+from resources.redaction import redact, redacting_errors, register_secrets
 
 __all__ = ["ACCOUNTS", "doors_by_account", "jobs_by_account", "schedules_by_account", "sensors_by_account"]
 
@@ -104,6 +104,7 @@ def _partitions_follow_the_file(settings: Settings, doors: Doors) -> dg.SensorDe
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Makes a partition of each account in the file and reads a new one once, up to the plan.",
     )
+    @redacting_errors
     def stripe_accounts(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         """An account that has left the file loses its partition and keeps its tables."""
         wanted = load_accounts(settings).names
@@ -143,6 +144,7 @@ def _each_account(settings: Settings, doors: Doors, single: dg.SensorDefinition)
         default_status=single.default_status,
         description=f"{single.description} For each account.",
     )
+    @redacting_errors
     def each(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         """One cursor for each account; an account whose look fails is told and stops no other."""
         accounts = load_accounts(settings)

@@ -19,6 +19,7 @@ from pipelines.causes import root_cause
 from pipelines.jobs import reconcile, refresh
 from pipelines.notify import Message, NotifierResource
 from pipelines.selection import PLAN, RELEASED, tables_to_make
+from resources.redaction import redacting_errors
 from resources.wiring import ExportsResource, LakeResource, StateResource
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ _EVALUATED: Final = dg.DagsterEventType.ASSET_CHECK_EVALUATION
     default_status=_ON,
     description="Loads each complete export once, and makes what follows from its tables, up to the plan.",
 )
+@redacting_errors
 def new_exports(
     context: dg.SensorEvaluationContext,
     exports: ExportsResource,
@@ -102,6 +104,7 @@ def _load(delivery: "Delivery", is_there: Callable[[str], bool]) -> dg.RunReques
     default_status=_ON,
     description="Works off webhooks: reads the objects they name again and makes what follows, up to the plan.",
 )
+@redacting_errors
 def webhook_inbox(
     context: dg.SensorEvaluationContext, lake: LakeResource, state: StateResource
 ) -> dg.SensorResult:
@@ -166,6 +169,7 @@ def _keys(tables: Iterable[str]) -> list[dg.AssetKey]:
 @dg.run_failure_sensor(
     default_status=_ON, description="Tells the channels of the settings which run failed, where and why."
 )
+@redacting_errors
 def run_failures(context: dg.RunFailureSensorContext, notifier: NotifierResource) -> None:
     """Job, step, cause in one line, and a link."""
     run = context.dagster_run
@@ -190,6 +194,7 @@ def run_failures(context: dg.RunFailureSensorContext, notifier: NotifierResource
     default_status=_ON,
     description="Tells what a run left for a person: rows that are held, plans to approve, rows in quarantine.",
 )
+@redacting_errors
 def warnings_of_runs(context: dg.RunStatusSensorContext, notifier: NotifierResource) -> None:
     """Checks that failed as warnings, once: what stays as it was the last time is not told again.
 
@@ -233,6 +238,7 @@ def _evaluation(entry: dg.EventLogEntry | None) -> dg.AssetCheckEvaluation | Non
     default_status=_ON,
     description="Tells stale segments, held rows, 50, 75 and 90 percent of the budget, and objects in quarantine.",
 )
+@redacting_errors
 def alerts(
     context: dg.SensorEvaluationContext,
     lake: LakeResource,

@@ -13,6 +13,8 @@ What may leave for Mavera is not decided here: that is the closed form of the br
 """
 
 import base64
+import functools
+import inspect
 import json
 import logging
 import re
@@ -21,18 +23,20 @@ import threading
 import traceback
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from types import TracebackType
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 from urllib.parse import quote, quote_plus
 
 from pydantic import SecretStr
 
 __all__ = [
+    "RedactedError",
     "RedactingFormatter",
     "Redactor",
     "install_redaction",
     "redact",
     "redact_error",
     "redact_event",
+    "redacting_errors",
     "register_secrets",
 ]
 
@@ -49,6 +53,19 @@ _SHAPES = tuple(
         (_START + r"(mav_)[A-Za-z0-9_-]{4,}", rf"\1{MASK}"),
         (r"(?i)\b((?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}", rf"\1{MASK}"),
         (r"(?<=://)[^/\s@\"'<>]+@", f"{MASK}@"),
+        (r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]+(?:\.[\w-]+)+", "[email]"),
+    )
+)
+_IDS = "cus|sub|si|in|ii|il|ch|py|pi|pm|src|card|ba|du|dp|re|pyr|evt"
+# What errors of others quote of the data, and ids of customers and of what is theirs.
+_CUSTOMERS = tuple(
+    (re.compile(pattern, re.DOTALL | re.IGNORECASE), replacement)
+    for pattern, replacement in (
+        (rf"(?-i:\b((?:{_IDS})_)(?=[a-z]*[A-Z0-9])[A-Za-z0-9]{{8,}})", r"\1[id]"),
+        (r"(input_value=).*?(, input_type=)", rf"\1{MASK}\2"),
+        (r"((?:could not convert|failed to parse)[^'\"]*)(['\"]).*\2", rf"\1{MASK}"),
+        (r"(could not convert ).*?( with type )", rf"\1{MASK}\2"),
+        (r"(invalid literal for int\(\) with base \d+: ).*", rf"\1{MASK}"),
     )
 )
 # httpx logs the address of each request; Stripe's hold ids of customers and of what is theirs.
@@ -84,6 +101,12 @@ class Redactor:
 
 
 _redactor = Redactor()
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+class RedactedError(Exception):
+    """Stands for an error whose text held what may not be stored."""
 
 
 def register_secrets(*secrets: SecretStr | str | None) -> None:
@@ -96,26 +119,69 @@ def redact(text: str) -> str:
     return _redactor(text)
 
 
-def redact_error(error: BaseException) -> None:
-    """Take secrets out of an exception, its notes, causes and contexts, in place.
+def redact_error(error: BaseException) -> BaseException:
+    """The error without secrets and without what tells who a customer is, its notes, causes and contexts too.
 
-    For borders behind which somebody else renders the traceback, as Dagster does with a failed step. The
-    message of an exception group cannot be changed and is left as it is.
+    Texts are changed in place; where an error keeps its text elsewhere, another stands for it and tells its kind.
     """
-    seen: set[int] = set()
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        current = waiting.pop()
-        if current is None or id(current) in seen:
-            continue
-        seen.add(id(current))
-        waiting += [current.__cause__, current.__context__]
-        if isinstance(current, BaseExceptionGroup):
-            waiting += current.exceptions
-        current.args = tuple(_clean(value) for value in current.args)
-        for name, value in vars(current).items():
-            if isinstance(value, str | list):
-                setattr(current, name, _clean(value))
+    return _redacted(error, {})
+
+
+def redacting_errors(work: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Decorates what others call and whose errors they store, as Dagster does with those of steps and sensors.
+
+    The innermost decorator, so that it is the function itself that Dagster gets.
+    """
+    if inspect.isgeneratorfunction(work):
+
+        @functools.wraps(work)
+        def generate(*args: _P.args, **kwargs: _P.kwargs) -> Any:
+            try:
+                return (yield from work(*args, **kwargs))
+            except Exception as error:  # noqa: BLE001 - whatever it is, its text would be stored
+                failure = redact_error(error)
+            raise failure
+
+        return generate
+
+    @functools.wraps(work)
+    def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        try:
+            return work(*args, **kwargs)
+        except Exception as error:  # noqa: BLE001 - as above
+            failure = redact_error(error)
+        raise failure
+
+    return call
+
+
+def _redacted(error: BaseException, seen: dict[int, BaseException]) -> BaseException:
+    if id(error) in seen:
+        return seen[id(error)]
+    seen[id(error)] = error
+    error.args = tuple(_clean(value, _private) for value in error.args)
+    for name, value in vars(error).items():
+        if isinstance(value, str | list):
+            vars(error)[name] = _clean(value, _private)  # also of an error that is frozen
+    told: BaseException = error
+    if isinstance(error, BaseExceptionGroup):
+        told = BaseExceptionGroup(_private(error.message), [_redacted(one, seen) for one in error.exceptions])
+    elif (text := str(error)) != (clean := _private(text)):
+        told = RedactedError(f"{type(error).__name__}: {clean}")
+    seen[id(error)] = told
+    cause, context, unseen = error.__cause__, error.__context__, error.__suppress_context__
+    told.__cause__ = cause and _redacted(cause, seen)
+    told.__context__ = context and _redacted(context, seen)
+    told.__suppress_context__ = unseen
+    return told if told is error else told.with_traceback(error.__traceback__)
+
+
+def _private(text: str) -> str:
+    """Without secrets, and without what tells who a customer is."""
+    text = redact(text)
+    for shape, replacement in _CUSTOMERS:
+        text = shape.sub(replacement, text)
+    return text
 
 
 def redact_event(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -186,17 +252,17 @@ def _clean_message(record: logging.LogRecord) -> None:
         record.msg, record.args = cleaned, ()
 
 
-def _clean(value: Any) -> Any:
+def _clean(value: Any, clean: Callable[[str], str] = redact) -> Any:
     """Texts inside containers are redacted; other objects only if their text holds a secret."""
     if isinstance(value, str):
-        return redact(value)
+        return clean(value)
     if isinstance(value, Mapping):
-        return {name: _clean(item) for name, item in value.items()}
+        return {name: _clean(item, clean) for name, item in value.items()}
     if type(value) in (list, tuple):
-        return type(value)(map(_clean, value))
+        return type(value)(_clean(item, clean) for item in value)
     if isinstance(value, bytes):
         text = value.decode("utf-8", "replace")
-        return value if redact(text) == text else redact(text).encode()
+        return value if clean(text) == text else clean(text).encode()
     return value
 
 

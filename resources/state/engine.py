@@ -63,9 +63,12 @@ class State:
     def _create_engine(self) -> sa.Engine:
         if not self.is_sqlite:
             return sa.create_engine(
-                self._url, pool_pre_ping=True, connect_args={"options": "-c synchronous_commit=on"}
+                self._url,
+                pool_pre_ping=True,
+                hide_parameters=True,
+                connect_args={"options": "-c synchronous_commit=on"},
             )
-        engine = sa.create_engine(self._url, connect_args={"timeout": _BUSY_SECONDS})
+        engine = sa.create_engine(self._url, hide_parameters=True, connect_args={"timeout": _BUSY_SECONDS})
 
         @sa.event.listens_for(engine, "connect")
         def _configure(connection: Any, _record: Any) -> None:

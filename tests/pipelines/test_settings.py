@@ -87,3 +87,21 @@ def test_keys_do_not_show_when_settings_are_printed() -> None:
 
 def test_every_setting_says_what_it_is_for() -> None:
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+@pytest.mark.parametrize(
+    ("values", "password"),
+    [
+        ({"state_database_url": "postgresql://app:correct%20horse@db/state"}, "correct horse"),
+        ({"state_database_url": "postgresql://db/state?user=app&password=battery"}, "battery"),
+        ({"dagster_postgres_url": "postgresql://app:staple@db/dagster"}, "staple"),
+    ],
+    ids=["of the state database", "as a parameter", "of Dagster's storage"],
+)
+def test_the_password_of_a_database_is_a_secret(values: dict[str, str], password: str) -> None:
+    assert password in {one.get_secret_value() for one in settings(**values).secrets}
+
+
+def test_an_address_without_a_password_is_no_secret() -> None:
+    plain = settings(state_database_url="sqlite:////data/state.db", lake_uri="s3://bucket/lake")
+    assert plain.secrets == ()

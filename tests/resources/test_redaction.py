@@ -1,22 +1,26 @@
 """No key shape reaches any sink: 8 shapes × 12 ways in which a text leaves the process."""
 
 import base64
+import inspect
 import io
 import json
 import logging
+import re
 import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import httpx
+import pyarrow as pa
 import pytest
 import structlog
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
 from resources import redaction
 from resources.redaction import (
@@ -26,6 +30,7 @@ from resources.redaction import (
     redact,
     redact_error,
     redact_event,
+    redacting_errors,
     register_secrets,
 )
 
@@ -130,9 +135,7 @@ def log_of_dagster_run(text: str) -> str:
 def events_of_a_failed_dagster_step(text: str) -> str:
     @dg.op
     def fail() -> None:
-        error = raised(text)
-        redact_error(error)
-        raise error
+        raise redact_error(raised(text))
 
     @dg.job
     def broken() -> None:
@@ -145,8 +148,7 @@ def events_of_a_failed_dagster_step(text: str) -> str:
 
 
 def error_shown_to_a_person(text: str) -> str:
-    error = raised(text)
-    redact_error(error)
+    error = redact_error(raised(text))
     return "".join(traceback.format_exception(error)) + repr(error)
 
 
@@ -206,6 +208,7 @@ def test_no_key_of_any_shape_reaches_the_sink(
         ("https://u:p@127.0.0.1:8790/x", "https://[redacted]@127.0.0.1:8790/x"),
         ("http://127.0.0.1:8790/api/v1/personas?search=a@b", "http://127.0.0.1:8790/api/v1/personas?search=a@b"),
         ("mave_thread_5r2d sub_1abc risk_test_suite", "mave_thread_5r2d sub_1abc risk_test_suite"),
+        ("mail to jane.doe+x@mail.example.co.uk now", "mail to [email] now"),
         ("the bearer of news", "the bearer of news"),
         ("", ""),
     ],
@@ -290,10 +293,75 @@ def test_an_exception_group_and_its_attributes_are_cleaned() -> None:
             self.request_url = facts["url"]
 
     inner = Refused("no sk_live_51HqAbCd", url="https://u:p@h/")
-    group = ExceptionGroup("two tasks failed", [inner])
-    redact_error(group)
+    group = redact_error(ExceptionGroup("two tasks of mav_51HqAbCd failed", [inner]))
     assert "51HqAbCd" not in "".join(traceback.format_exception(group))
     assert inner.request_url == "https://[redacted]@h/"
+
+
+class Row(BaseModel):
+    quantity: int
+
+
+def _not_a_number() -> None:
+    int("Dana Doe")
+
+
+def _not_the_form() -> None:
+    Row.model_validate({"quantity": "Dana Doe"})
+
+
+def _not_an_array() -> None:
+    pa.array(["Dana Doe"]).cast(pa.int64())
+
+
+def _no_such_file() -> None:
+    Path("/nowhere/dana.doe@example.com").read_text()
+
+
+def _a_customer() -> None:
+    raise LookupError("cus_NffrFeUfNV2Hib is dana.doe@example.com, ch_3MmlLrLkdIwHu7ix0snN0B15 is paid")
+
+
+@pytest.mark.parametrize(
+    "fails",
+    [_not_a_number, _not_the_form, _not_an_array, _no_such_file, _a_customer],
+    ids=lambda one: one.__name__,
+)
+def test_an_error_that_is_stored_tells_nothing_of_a_customer(fails: Callable[[], None]) -> None:
+    @redacting_errors
+    def step() -> None:
+        try:
+            fails()
+        except Exception as error:
+            raise RuntimeError("the step failed") from error
+
+    with pytest.raises(RuntimeError, match="the step failed") as caught:
+        step()
+    kept = "\n".join(
+        line for one in _chain(caught.value) for line in traceback.format_exception_only(type(one), one)
+    )
+    assert not re.search(r"(?i)dana|nffr|3Mml", kept), kept
+    assert len(kept.splitlines()) > 1, kept  # the cause is still told
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def test_what_is_decorated_keeps_its_results_its_form_and_its_errors_kind() -> None:
+    @redacting_errors
+    def rows(count: int) -> Iterator[int]:
+        yield from range(count)
+        raise KeyError("sk_live_" + BODY)
+
+    made = rows(2)
+    assert (next(made), next(made)) == (0, 1)
+    with pytest.raises(KeyError, match=re.escape("sk_live_[redacted]")):
+        next(made)
+    assert inspect.isgeneratorfunction(rows)
+    assert list(inspect.signature(rows).parameters) == ["count"]
 
 
 def test_the_addresses_that_httpx_logs_hold_no_object_ids() -> None:
