@@ -4,6 +4,7 @@ Here: plausible histories (monthly and annual plans, retries, disputes, refunds,
 countries) for measuring and for comparing engines. Not here: objects in API shape, which `sandbox` serves.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from fractions import Fraction
@@ -11,13 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from segments.inputs import COLUMNS
 
-__all__ = ["AS_OF", "RATES", "Shape", "business"]
+__all__ = ["AS_OF", "RATES", "Shape", "business", "parts_of"]
+
+Numbers = npt.NDArray[np.int64]
 
 AS_OF = datetime(2026, 5, 15, tzinfo=UTC)
 RATES = {
@@ -30,6 +34,8 @@ _COUNTRIES = np.array(
 )
 _CURRENCIES = np.array(["usd", "eur", "gbp"])
 _REASONS = np.array(["fraudulent", "unrecognized", "subscription_canceled", "product_unacceptable", "duplicate"])
+_PRICES = ("price_m", "price_y")
+_PART_ROWS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -44,30 +50,43 @@ class Shape:
 
 def business(shape: Shape, folder: Path | None = None) -> dict[str, Any]:
     """The raw tables and `subscription_mrr`; with a folder they are written there as Parquet, paths returned."""
-    random = np.random.default_rng(shape.seed)
-    people = _People(shape, random)
-    makers = {
-        "customers": people.customers,
-        "payment_methods": people.methods,
-        "subscriptions": people.subscriptions,
-        "subscription_items": people.items,
-        "subscription_mrr": people.mrr,
-        "prices": _prices,
-        "invoices": people.invoices,
-        "invoice_lines": people.lines,
-        "charges": people.charges,
-        "disputes": people.disputes,
-        "refunds": people.refunds,
-    }
     made: dict[str, Any] = {}
-    for name, make in makers.items():
-        table = _whole(name, make())
+    for name, parts in parts_of(shape).items():
+        schema = COLUMNS[name]
         if folder is None:
-            made[name] = table
+            made[name] = pa.concat_tables(parts)
         else:
             made[name] = folder / f"{name}.parquet"
-            pq.write_table(table, made[name])
+            with pq.ParquetWriter(made[name], schema) as file:
+                for part in parts:
+                    file.write_table(part)
     return made
+
+
+def parts_of(shape: Shape) -> dict[str, Iterator[pa.Table]]:
+    """Each table as a stream of parts, so that an account of any size can be made in little memory."""
+    people = _People(shape)
+    sizes = {
+        "customers": shape.customers,
+        "payment_methods": shape.customers,
+        "subscriptions": shape.customers,
+        "subscription_items": shape.customers,
+        "subscription_mrr": shape.customers,
+        "prices": len(_PRICES),
+        "invoices": shape.invoices,
+        "invoice_lines": shape.invoices,
+        "charges": shape.charges,
+        "disputes": max(shape.charges // 250, 1),
+        "refunds": -(-shape.charges // 97),
+    }
+
+    def parts(name: str, size: int, seed: int) -> Iterator[pa.Table]:
+        make = getattr(people, name)
+        for start in range(0, size, _PART_ROWS):
+            number = np.arange(start, min(start + _PART_ROWS, size))
+            yield _whole(name, make(number, np.random.default_rng((shape.seed, seed, start))))
+
+    return {name: parts(name, size, seed) for seed, (name, size) in enumerate(sizes.items())}
 
 
 def _whole(name: str, columns: dict[str, Any]) -> pa.Table:
@@ -103,15 +122,15 @@ def _masked(values: Any, keep: Any) -> pa.Array:
     return pa.array(values, mask=~keep)
 
 
-def _prices() -> dict[str, Any]:
-    return {"id": ["price_m", "price_y"], "type": ["recurring"] * 2, "billing": ["{}"] * 2}
-
-
 class _People:
-    """Customers with one subscription each, and what follows from it."""
+    """Customers with one subscription each, and what follows from it.
 
-    def __init__(self, shape: Shape, random: np.random.Generator) -> None:
-        self.shape, self.random = shape, random
+    Each method makes the rows of some numbers of its table.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+        random = np.random.default_rng(shape.seed)
         size = shape.customers
         self.place = random.integers(0, len(_COUNTRIES), size)
         self.currency = np.where(self.place % 3 == 0, 0, random.integers(0, 3, size))
@@ -126,87 +145,90 @@ class _People:
         self.cycle = np.where(self.annual, 365, 30) * _DAY
         self.period = _NOW - (_NOW - self.start) % self.cycle
 
-    def customers(self) -> dict[str, Any]:
-        known = self.random.random(self.shape.customers) < 0.8
+    def customers(self, number: Numbers, random: np.random.Generator) -> dict[str, Any]:
+        known = random.random(len(number)) < 0.8
         return {
-            "id": _ids("cus", np.arange(self.shape.customers)),
-            "currency": _CURRENCIES[self.currency],
-            "country": _texts(np.where(known, _COUNTRIES[self.place], "")),
-            "default_payment_method": _ids("pm", np.arange(self.shape.customers)),
-            "created": self.start,
+            "id": _ids("cus", number),
+            "currency": _CURRENCIES[self.currency[number]],
+            "country": _texts(np.where(known, _COUNTRIES[self.place[number]], "")),
+            "default_payment_method": _ids("pm", number),
+            "created": self.start[number],
         }
 
-    def methods(self) -> dict[str, Any]:
-        size = self.shape.customers
+    def payment_methods(self, number: Numbers, random: np.random.Generator) -> dict[str, Any]:
+        size = len(number)
+        abroad = random.random(size) < 0.1
         return {
-            "id": _ids("pm", np.arange(size)),
-            "customer": _ids("cus", np.arange(size)),
+            "id": _ids("pm", number),
+            "customer": _ids("cus", number),
             "type": pa.repeat("card", size),
-            "card_country": _texts(_COUNTRIES[(self.place + (self.random.random(size) < 0.1)) % len(_COUNTRIES)]),
-            "card_exp_month": self.random.integers(1, 13, size),
-            "card_exp_year": self.random.integers(2026, 2031, size),
+            "card_country": _texts(_COUNTRIES[(self.place[number] + abroad) % len(_COUNTRIES)]),
+            "card_exp_month": random.integers(1, 13, size),
+            "card_exp_year": random.integers(2026, 2031, size),
         }
 
-    def subscriptions(self) -> dict[str, Any]:
-        size, random = self.shape.customers, self.random
-        ended = self.status == "canceled"
-        leaving = (random.random(size) < 0.03) & (self.status == "active")
+    def subscriptions(self, number: Numbers, random: np.random.Generator) -> dict[str, Any]:
+        size, status = len(number), self.status[number]
+        ended = status == "canceled"
+        leaving = (random.random(size) < 0.03) & (status == "active")
         reasons = random.choice(np.array(["cancellation_requested", "payment_failed", ""]), size)
+        start, period = self.start[number], self.period[number]
         return {
-            "id": _ids("sub", np.arange(size)),
-            "customer": _ids("cus", np.arange(size)),
-            "status": self.status,
+            "id": _ids("sub", number),
+            "customer": _ids("cus", number),
+            "status": status,
             "collection_method": pa.repeat("charge_automatically", size),
             "cancellation_reason": _texts(np.where(ended | leaving, reasons, "")),
             "cancel_at_period_end": leaving,
-            "created": self.start,
-            "start_date": self.start,
-            "ended_at": _masked(np.maximum(self.period, self.start), ended),
-            "current_period_start": self.period,
-            "current_period_end": self.period + self.cycle,
+            "created": start,
+            "start_date": start,
+            "ended_at": _masked(np.maximum(period, start), ended),
+            "current_period_start": period,
+            "current_period_end": period + self.cycle[number],
             "billing": pa.repeat('{"discounts": [], "items": {"data": []}}', size),
         }
 
-    def items(self) -> dict[str, Any]:
-        size = self.shape.customers
+    def subscription_items(self, number: Numbers, random: np.random.Generator) -> dict[str, Any]:
         return {
-            "id": _ids("si", np.arange(size)),
-            "subscription": _ids("sub", np.arange(size)),
-            "price": np.where(self.annual, "price_y", "price_m"),
-            "usage_type": pa.repeat("licensed", size),
+            "id": _ids("si", number),
+            "subscription": _ids("sub", number),
+            "price": np.where(self.annual[number], "price_y", "price_m"),
+            "usage_type": pa.repeat("licensed", len(number)),
         }
 
-    def mrr(self) -> dict[str, Any]:
-        live = np.isin(self.status, ["active", "past_due"])
-        yearly = pc.binary_join_element_wise(pc.cast(pa.array(self.amount | 1), pa.string()), "12", "/")
-        text = pc.if_else(pa.array(self.annual), yearly, pc.cast(pa.array(self.amount), pa.string()))
+    def subscription_mrr(self, number: Numbers, random: np.random.Generator) -> dict[str, Any]:
+        live, amount = np.isin(self.status[number], ["active", "past_due"]), self.amount[number]
+        yearly = pc.binary_join_element_wise(pc.cast(pa.array(amount | 1), pa.string()), "12", "/")
+        text = pc.if_else(pa.array(self.annual[number]), yearly, pc.cast(pa.array(amount), pa.string()))
         text = pc.if_else(pa.array(live), text, "0")
         return {
-            "customer": _ids("cus", np.arange(self.shape.customers)),
-            "currency": _CURRENCIES[self.currency],
+            "customer": _ids("cus", number),
+            "currency": _CURRENCIES[self.currency[number]],
             "mrr": text,
             "mrr_committed": text,
-            "complete": pa.repeat(True, self.shape.customers),
+            "complete": pa.repeat(True, len(number)),
         }
 
-    def _invoice_rows(self) -> tuple[Any, Any, Any]:
-        """Owner, start of the period and amount of each invoice, newest first."""
-        number = np.arange(self.shape.invoices)
-        owner = number % self.shape.customers
-        back = number // self.shape.customers
+    def prices(self, number: Numbers, random: np.random.Generator) -> dict[str, Any]:
+        size = len(number)
+        return {"id": np.array(_PRICES)[number], "type": ["recurring"] * size, "billing": ["{}"] * size}
+
+    def _billed(self, invoice: Numbers) -> tuple[Any, Any, Any]:
+        """Owner, start of the period and amount of invoices, of which the newest have the least numbers."""
+        owner = invoice % self.shape.customers
+        back = invoice // self.shape.customers
         start = self.period[owner] - back * self.cycle[owner]
         grown = self.amount[owner] * (100 - np.minimum(back, 20) * (owner % 4)) // 100
         return owner, start, grown + 100
 
-    def invoices(self) -> dict[str, Any]:
-        owner, start, amount = self._invoice_rows()
-        size = self.shape.invoices
-        newest = np.arange(size) < self.shape.customers
-        due = newest & (self.status[owner] == "past_due")
-        given_up = self.random.random(size) < 0.004
+    def invoices(self, number: Numbers, random: np.random.Generator) -> dict[str, Any]:
+        owner, start, amount = self._billed(number)
+        size = len(number)
+        due = (number < self.shape.customers) & (self.status[owner] == "past_due")
+        given_up = random.random(size) < 0.004
         status = np.where(due, "open", np.where(given_up, "uncollectible", "paid"))
         return {
-            "id": _ids("in", np.arange(size)),
+            "id": _ids("in", number),
             "customer": _ids("cus", owner),
             "subscription": _ids("sub", owner),
             "status": status,
@@ -222,12 +244,11 @@ class _People:
             "marked_uncollectible_at": _masked(start + 20 * _DAY, given_up),
         }
 
-    def lines(self) -> dict[str, Any]:
-        owner, start, amount = self._invoice_rows()
-        size = self.shape.invoices
+    def invoice_lines(self, number: Numbers, random: np.random.Generator) -> dict[str, Any]:
+        owner, start, amount = self._billed(number)
         return {
-            "id": _ids("il", np.arange(size)),
-            "invoice": _ids("in", np.arange(size)),
+            "id": _ids("il", number),
+            "invoice": _ids("in", number),
             "customer": _ids("cus", owner),
             "subscription": _ids("sub", owner),
             "subscription_item": _ids("si", owner),
@@ -236,21 +257,18 @@ class _People:
             "currency": _CURRENCIES[self.currency[owner]],
             "amount": amount,
             "discount_amount": np.where(owner % 9 == 0, amount // 10, 0),
-            "proration": np.arange(size) % 31 == 0,
+            "proration": number % 31 == 0,
             "created": start,
             "period_start": start,
             "period_end": start + self.cycle[owner],
         }
 
-    def charges(self) -> dict[str, Any]:
+    def charges(self, number: Numbers, random: np.random.Generator) -> dict[str, Any]:
         """Charges of the invoices, newest first; of several for one invoice only the last succeeds."""
-        size = self.shape.charges
-        number = np.arange(size)
         invoice = number % self.shape.invoices
-        owner, start, amount = self._invoice_rows()
-        owner, start, amount = owner[invoice], start[invoice], amount[invoice]
+        owner, start, amount = self._billed(invoice)
         retried = number >= self.shape.invoices
-        failed = retried | (self.random.random(size) < 0.04)
+        failed = retried | (random.random(len(number)) < 0.04)
         return {
             "id": _ids("ch", number),
             "customer": _ids("cus", owner),
@@ -271,34 +289,32 @@ class _People:
             "created": start + 600 - retried * 300,
         }
 
-    def disputes(self) -> dict[str, Any]:
-        size = max(self.shape.charges // 250, 1)
-        number = np.arange(size)
-        owner, start, amount = self._invoice_rows()
+    def disputes(self, number: Numbers, random: np.random.Generator) -> dict[str, Any]:
         charge = (number * 241) % min(self.shape.charges, self.shape.invoices)
-        status = self.random.choice(np.array(["won", "lost", "needs_response", "warning_closed"]), size)
+        owner, start, amount = self._billed(charge)
+        statuses = np.array(["won", "lost", "needs_response", "warning_closed"])
         return {
             "id": _ids("dp", number),
             "charge": _ids("ch", charge),
             "payment_intent": _ids("pi", charge),
-            "currency": _CURRENCIES[self.currency[owner[charge]]],
+            "currency": _CURRENCIES[self.currency[owner]],
             "reason": _REASONS[number % len(_REASONS)],
-            "status": status,
-            "amount": amount[charge],
+            "status": random.choice(statuses, len(number)),
+            "amount": amount,
             "has_evidence": number % 2 == 0,
-            "created": start[charge] + 5 * _DAY,
+            "created": start + 5 * _DAY,
         }
 
-    def refunds(self) -> dict[str, Any]:
-        number = np.arange(0, self.shape.charges, 97)
-        owner, start, amount = self._invoice_rows()
-        invoice = number % self.shape.invoices
+    def refunds(self, number: Numbers, random: np.random.Generator) -> dict[str, Any]:
+        charge = number * 97
+        invoice = charge % self.shape.invoices
+        owner, start, amount = self._billed(invoice)
         return {
-            "id": _ids("re", number),
-            "charge": _ids("ch", number),
+            "id": _ids("re", charge),
+            "charge": _ids("ch", charge),
             "payment_intent": _ids("pi", invoice),
-            "currency": _CURRENCIES[self.currency[owner[invoice]]],
+            "currency": _CURRENCIES[self.currency[owner]],
             "status": pa.repeat("succeeded", len(number)),
-            "amount": amount[invoice] // 2,
-            "created": start[invoice] + 2 * _DAY,
+            "amount": amount // 2,
+            "created": start + 2 * _DAY,
         }

@@ -1,33 +1,127 @@
-"""The same account on pandas and on DuckDB gives the same tables, in every column."""
+"""The same account on pandas, DuckDB and Spark gives the same tables, in every column."""
 
-import duckdb
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
 import pyarrow as pa
 import pytest
 
 from benchmarks.business import Shape, business
+from benchmarks.mrr import AS_OF, account
 from benchmarks.segments import run_all
+from resources.engines import DuckDbEngine, Engine
+from resources.lake import Lake
+from resources.schema import table as declared
+from segments.inputs import COLUMNS
+from segments.mrr_parts import COLUMNS_OF_PARTS, subscription_mrr_in_parts
+from segments.mrr_table import subscription_mrr_table
 from segments.tables import SEGMENT_TABLES
 from tests.segments.raw import assert_same
+from tests.spark import needs_spark, spark_engine
 
 
-def _on_duckdb(raw: dict[str, pa.Table]) -> dict[str, duckdb.DuckDBPyRelation]:
-    connection = duckdb.connect()
-    connection.execute("SET TimeZone = 'Australia/Lord_Howe'")
-    return {name: connection.from_arrow(table) for name, table in raw.items()}
+def _stored(lake: Lake, name: str, rows: pa.Table, schema: pa.Schema) -> int:
+    return lake.replace(name, rows, declared(name, list(schema.remove_metadata()), key=schema.names[:1]))
 
 
-def _compare(shape: Shape) -> None:
+def _same_segments(shape: Shape, engine: Engine, folder: Path) -> None:
+    """Every segment on pandas and on the engine, which reads Delta tables as in the product."""
+    lake = Lake(str(folder / "lake"))
+
+    def placed(name: str, rows: pa.Table) -> Any:
+        version = _stored(lake, name, rows.select(COLUMNS[name].names), COLUMNS[name])
+        return engine.table(lake, name, COLUMNS[name], version=version)
+
     raw = business(shape)
-    for (name, left), (_, right) in zip(run_all(raw), run_all(_on_duckdb(raw)), strict=True):
+    on_engine = run_all(
+        {name: placed(name, rows) for name, rows in raw.items()},
+        lambda name, rows: placed(name, rows) if name in COLUMNS else rows,
+    )
+    for (name, left), (_, right) in zip(run_all(raw), on_engine, strict=True):
         assert left.schema.equals(SEGMENT_TABLES[name]), name
         assert left.num_rows > 0, name
         assert_same(left, right, name)
 
 
-def test_engines_agree() -> None:
-    _compare(Shape(300, 1_800, 2_400))
+def _same_mrr(subscriptions: int, engine: Engine, folder: Path) -> None:
+    """MRR of every kind of subscription, whole and in parts of the engine, with tax that only invoices state."""
+    lake = Lake(str(folder / "mrr"))
+    raw = _mrr_tables(subscriptions)
+    sources = {
+        name: engine.table(lake, name, schema, version=_stored(lake, name, raw[name], schema))
+        for name, schema in COLUMNS_OF_PARTS.items()
+    }
+    assert engine.in_parts is not None
+    found = subscription_mrr_in_parts(**sources, as_of=AS_OF, in_parts=engine.in_parts)
+    rows = raw.pop("subscriptions")
+    whole = subscription_mrr_table(rows, **raw, as_of=AS_OF).sort_by("subscription")
+    assert_same(whole, found, "subscription_mrr")
+
+
+def _mrr_tables(subscriptions: int) -> dict[str, pa.Table]:
+    """The tables that MRR needs; prices of every tenth subscription contain tax that its latest invoice states."""
+    made = account(subscriptions)
+    taxed = [number % 10 == 5 for number in range(subscriptions)]
+    billing = [
+        text.replace('"tax_behavior":"unspecified"', '"tax_behavior":"inclusive"') if inclusive else text
+        for text, inclusive in zip(made.subscriptions["billing"].to_pylist(), taxed, strict=True)
+    ]
+    lines = [
+        {
+            "id": f"il_{number}_{place}",
+            "subscription": f"sub_{number:08d}",
+            "subscription_item": f"si_{number:08d}",
+            "amount": 2_900,
+            "inclusive_tax_amount": tax,
+            "proration": proration,
+            "period_start": AS_OF - timedelta(days=age),
+        }
+        for number in range(0, subscriptions, 5)
+        for place, (age, tax, proration) in enumerate(
+            [(40, 0, False), (10, 400 + number % 7, False), (5, 9, True), (1, None, None)]
+        )
+    ]
+    given = {
+        "subscriptions": made.subscriptions.set_column(4, "billing", pa.array(billing)),
+        "prices": made.prices,
+        "coupons": made.coupons,
+        "customers": made.customers,
+        "invoice_lines": pa.Table.from_pylist(lines, schema=COLUMNS_OF_PARTS["invoice_lines"]),
+    }
+    return {
+        name: pa.table(
+            {
+                field.name: given[name][field.name].cast(field.type)
+                if field.name in given[name].column_names
+                else pa.nulls(given[name].num_rows, field.type)
+                for field in schema
+            },
+            schema=schema,
+        )
+        for name, schema in COLUMNS_OF_PARTS.items()
+    }
+
+
+def test_duckdb_agrees(tmp_path: Path) -> None:
+    _same_segments(Shape(300, 1_800, 2_400), DuckDbEngine(), tmp_path)
+
+
+@needs_spark
+def test_spark_agrees(tmp_path: Path) -> None:
+    with spark_engine() as spark:
+        _same_segments(Shape(300, 1_800, 2_400), spark, tmp_path)
+        _same_mrr(2_000, spark, tmp_path)
 
 
 @pytest.mark.soak
-def test_engines_agree_on_a_hundred_thousand_customers() -> None:
-    _compare(Shape(100_000, 500_000, 1_000_000))
+def test_duckdb_agrees_on_a_hundred_thousand_customers(tmp_path: Path) -> None:
+    _same_segments(Shape(100_000, 500_000, 1_000_000), DuckDbEngine(), tmp_path)
+
+
+@pytest.mark.soak
+@needs_spark
+def test_spark_agrees_on_a_hundred_thousand_customers(tmp_path: Path) -> None:
+    with spark_engine(small=False) as spark:
+        _same_segments(Shape(100_000, 500_000, 1_000_000), spark, tmp_path)
+        _same_mrr(150_000, spark, tmp_path)
