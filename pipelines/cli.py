@@ -286,6 +286,17 @@ def webhooks(
 
 
 @app.command()
+def monitor(
+    host: Annotated[str, typer.Option(help="Address to listen on; there is no sign-in.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 3001,
+) -> None:
+    """Serve the report and metrics until interrupted. `ui` does it too, on the port after its own."""
+    from pipelines.monitor import serve_monitor
+
+    serve_monitor(_common_settings(), host=host, port=port, note=note)
+
+
+@app.command()
 def ui(port: Annotated[int, typer.Option(help="Port of the Dagster UI on this machine.")] = 3000) -> None:
     """Open the Dagster UI on the graph, with a sandbox for each side that has no key."""
     from pipelines.ui import serve_ui

@@ -29,6 +29,8 @@ from pipelines.partitions import (
     schedules_by_account,
     sensors_by_account,
 )
+from pipelines.report import Edition
+from pipelines.report.asset import report
 from pipelines.run_log import in_process_executor
 from pipelines.schedules import SCHEDULES
 from pipelines.sensors import SENSORS
@@ -85,7 +87,7 @@ def build_definitions(settings: Settings, *, progress: Progress | None = None) -
         return resources_of(of, progress or Logged())
 
     definitions = dg.Definitions(
-        assets=[*STRIPE_ASSETS, *SEGMENT_ASSETS, *MAVERA_ASSETS],
+        assets=[*STRIPE_ASSETS, *SEGMENT_ASSETS, *MAVERA_ASSETS, report],
         # One process for a run: parallel work is inside the steps, and a process per step costs seconds each.
         executor=in_process_executor,
         **(_of_accounts(settings, doors) if several else _of_one(doors(settings))),
@@ -145,6 +147,7 @@ def resources_of(settings: Settings, progress: Progress) -> dict[str, Any]:
             spark=SparkChoices(master=settings.spark_master, options=settings.spark_options),
         ),
         "paid_work": _paid_work(settings),
+        "edition": Edition.of(settings),
         "notifier": NotifierResource(
             ui_url=settings.dagster_ui_url,
             slack_webhook_url=settings.notify_slack_webhook_url,

@@ -42,12 +42,12 @@ extract = dg.define_asset_job(
 )
 segment = dg.define_asset_job(
     "segment",
-    selection=dg.AssetSelection.groups("segments"),
+    selection=dg.AssetSelection.groups("segments", "report"),
     description="Derive the segment tables from the raw tables.",
 )
 activate = dg.define_asset_job(
     "activate",
-    selection=dg.AssetSelection.groups("mavera") - _APART,
+    selection=dg.AssetSelection.groups("mavera", "report") - _APART,
     description="Plan the Mavera work and carry out what is approved.",
 )
 refresh = dg.define_asset_job(

@@ -5,9 +5,7 @@ becomes of an event (`pipelines.sensors`). One process, as its writer gathers ev
 commits; it takes more than Stripe sends.
 """
 
-import os
 import signal
-import socket
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -15,13 +13,13 @@ import uvicorn
 
 from ingest.position import PositionError, position
 from ingest.webhooks import create_app
+from pipelines.listening import listen
 from pipelines.settings import Settings
 from resources.redaction import register_secrets
 from resources.state import State
 
 __all__ = ["ReceiverError", "serve_webhooks"]
 
-_BACKLOG = 2_048
 _STOP_SECONDS = 20
 
 
@@ -32,7 +30,7 @@ class ReceiverError(RuntimeError):
 def serve_webhooks(settings: Settings, *, host: str, port: int, note: Callable[[str], None]) -> None:
     """Serve until SIGINT or SIGTERM; requests under way are answered first. Port 0 takes a free one.
 
-    Raises: ReceiverError, StateError, OSError when the address is taken.
+    Raises: ReceiverError, StateError, ListenError.
     """
     stripe = tuple(secret.get_secret_value() for secret in settings.stripe_webhook_secrets)
     mavera = settings.mavera_webhook_secret
@@ -51,7 +49,7 @@ def serve_webhooks(settings: Settings, *, host: str, port: int, note: Callable[[
         clock=lambda: datetime.now(UTC),
         account=_account(state),
     )
-    listening = _listen(host, port)
+    listening = listen(host, port)
     address, taken = listening.getsockname()[:2]
     paths = [path for path, served in (("/webhooks/stripe", stripe), ("/webhooks/mavera", mavera)) if served]
     note(f"Receiving {settings.mode.value} webhooks: http://{address}:{taken} {' '.join(paths)}")
@@ -82,11 +80,3 @@ def _account(state: State) -> str | None:
     except PositionError:
         return None
     return account if account.startswith("acct_") else None
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        raise ReceiverError(f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}") from error

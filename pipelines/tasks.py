@@ -16,6 +16,8 @@ from rich.table import Table
 from pipelines.answer import Answer, Exit, complain
 from pipelines.definitions import resources_of
 from pipelines.progress import TerminalProgress
+from pipelines.report import Edition
+from pipelines.report.asset import REPORT
 from pipelines.runner import RunOutcome, run_job
 from pipelines.settings import Settings
 from pipelines.summary import render, summarise
@@ -99,7 +101,7 @@ def apply_plan(settings: Settings, err: Console) -> Answer:
     """Carry the plan out."""
     from activation.tables import MAVERA_TABLES
 
-    made = [f"mavera/{name}" for name in MAVERA_TABLES if name != "plan"]
+    made = [*(f"mavera/{name}" for name in MAVERA_TABLES if name != "plan"), REPORT]
     outcome = _run(settings, err, "activate", selection=made)
     return _summary(settings, outcome) if outcome.success else _failed(outcome)
 
@@ -139,24 +141,9 @@ def reconcile_account(settings: Settings, err: Console) -> Answer:
 
 def write_report(settings: Settings, *, out: Path | None, now: datetime) -> Answer:
     """The report as a file, whole or not at all. Raises: NothingToReportError."""
-    from pipelines.report import gather, page
-
-    facts = gather(
-        Lake(settings.lake),
-        reporting_currency=settings.reporting_currency,
-        month_cap=settings.mavera_credit_budget,
-        mode=settings.mode.value,
-        pretend_credits=settings.mavera_is_stand_in,
-        now=now,
-    )
-    target = (out or settings.home / "report.html").absolute()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        draft.write_text(page(facts), encoding="utf-8")
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)
+    edition = Edition.of(settings)
+    target = (out or edition.file).absolute()
+    facts = edition.written(Lake(settings.lake), now=now, file=target)
     absent = sorted({name for names in facts.missing.values() for name in names})
 
     def report_lines(console: Console) -> None:
@@ -310,7 +297,7 @@ def _summary(settings: Settings, outcome: RunOutcome) -> Answer:
 
     def page(console: Console) -> None:
         render(summary, console)
-        console.print("A page with pictures: stripe-mavera report", highlight=False, soft_wrap=True)
+        console.print(f"A page with pictures: {Edition.of(settings).file}", highlight=False, soft_wrap=True)
         for line in outcome.warnings:
             console.print(f"warning: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 

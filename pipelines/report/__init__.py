@@ -4,7 +4,6 @@ In: the lake, and a few settings. Out: a page without script or outside parts, a
 here: any rule, any request; nothing is read but the lake.
 """
 
-from pipelines.report.facts import Facts, NothingToReportError, gather
-from pipelines.report.page import page
+from pipelines.report.edition import Edition
 
-__all__ = ["Facts", "NothingToReportError", "gather", "page"]
+__all__ = ["Edition"]

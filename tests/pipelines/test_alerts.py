@@ -15,6 +15,7 @@ from pipelines.sensors import alerts
 from pipelines.settings import Settings
 from resources.state import State
 from resources.state.ledger import attempts, intents
+from tests.pipelines.ledger_rows import held_row
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 FINE = Figures(
@@ -117,7 +118,7 @@ def test_the_sensor_reads_the_state_and_tells_the_channels_once(
     quiet = tick(None)
     assert (quiet.cursor, heard.messages) == ("[]", [])
     state = State(settings.state_url)
-    _held_row(state, environment=settings.mode.value, credits=300)
+    held_row(state, environment=settings.mode.value, credits=300, at=datetime.now(UTC))
     first = tick(quiet.cursor)
     second = tick(first.cursor)
     assert not first.run_requests
@@ -136,36 +137,3 @@ def test_the_sensor_reads_the_state_and_tells_the_channels_once(
     cleared = tick(second.cursor)
     assert cleared.cursor == "[]"
     assert len(heard.messages) == 2
-
-
-def _held_row(state: State, *, environment: str, credits: int) -> None:
-    """A row of the ledger that waits for a person, with its reservation."""
-    now = datetime.now(UTC)
-    texts = ("segment_key", "spec_version", "token", "run_id", "plan_hash", "template_version", "brief_hash")
-    with state.begin() as connection:
-        connection.execute(
-            intents.insert().values(
-                id=1,
-                environment=environment,
-                kind="persona",
-                state="held",
-                attempt=1,
-                claimed_at=now,
-                body_hash="",
-                body_json="{}",
-                content_json="{}",
-                **dict.fromkeys(texts, "x"),
-            )
-        )
-        connection.execute(
-            attempts.insert().values(
-                intent_id=1,
-                attempt=1,
-                environment=environment,
-                run_id="x",
-                started_at=now,
-                credits=credits,
-                settled=False,
-                outcome="held",
-            )
-        )

@@ -13,8 +13,8 @@ import pytest
 
 from activation.tables import MAVERA_TABLES
 from pipelines.answer import Exit
-from pipelines.report import Facts, NothingToReportError, gather, page
-from pipelines.report.facts import PARTS
+from pipelines.report.facts import PARTS, Facts, NothingToReportError, gather
+from pipelines.report.page import page
 from pipelines.settings import Settings
 from pipelines.tasks import write_report
 from resources.lake import Lake
