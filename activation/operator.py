@@ -9,14 +9,14 @@ products stay unnamed, no copy is rewritten, no case study is drafted. The scan 
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from activation.briefs import BrandVoiceBrief, Suppressed, Tone
 from activation.operator_text import OperatorText, Slug
 
-__all__ = ["Operator", "OperatorFileError", "briefs_of", "read_operator_file"]
+__all__ = ["Operator", "OperatorFileError", "Retention", "Stake", "briefs_of", "read_operator_file"]
 
 
 class OperatorFileError(ValueError):
@@ -37,6 +37,36 @@ class CaseStudyConsent(BaseModel):
         return (self.customers or None) if self.anonymised else frozenset()
 
 
+class Stake(NamedTuple):
+    """What a cohort puts at stake, minor units a month of the reporting currency; a part may be unknown."""
+
+    minor: int
+    complete: bool
+
+
+class Retention(BaseModel):
+    """Which risk cohorts are worth a message."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    least_at_stake_minor: int = Field(
+        0,
+        ge=0,
+        description="MRR at stake (expected to leave within 30 days, or just lost) from which a cohort gets a "
+        "message; minor units of the reporting currency",
+    )
+
+    def refusal(self, stake: Stake | None) -> str | None:
+        """Why a cohort gets no message; None when it does. One whose stake is not wholly known always does.
+
+        The reason names no amount of the data, which would change the plan's hash each day.
+        """
+        if stake is None or not stake.complete or stake.minor >= self.least_at_stake_minor:
+            return None
+        least = self.least_at_stake_minor
+        return f"less MRR at stake than {least} minor units a month (retention.least_at_stake_minor)"
+
+
 class Operator(BaseModel):
     """Everything the operator has said."""
 
@@ -49,6 +79,7 @@ class Operator(BaseModel):
     product_copy: dict[str, dict[Slug, OperatorText]] = Field(
         default_factory=dict, description="dispute reason, then product slug, to the copy as it stands"
     )
+    retention: Retention = Retention()
     case_studies: CaseStudyConsent = CaseStudyConsent()
 
 
@@ -74,11 +105,13 @@ def read_operator_file(path: Path) -> Operator:
 
 
 def briefs_of(
-    cells: Iterable[Mapping[str, Any]], operator: Operator
+    cells: Iterable[Mapping[str, Any]], operator: Operator, *, stakes: Mapping[str, Stake] | None = None
 ) -> tuple[list[dict[str, Any]], list[Suppressed]]:
-    """Released cells as briefs, with the operator's words added; and cells that lack words they need.
+    """Released cells as briefs, with the operator's words added; and cells that lack words they need or are not
+    worth a message.
 
-    `cells` are mappings in the form of the briefs without operator text, each with its `segment_key`.
+    `cells` are mappings in the form of the briefs without operator text, each with its `segment_key`. `stakes` say
+    what retention cohorts put at stake, by segment key.
     """
     briefs: list[dict[str, Any]] = []
     silent: list[Suppressed] = []
@@ -97,6 +130,9 @@ def briefs_of(
         elif key in operator.guidance:
             brief["guidance"] = operator.guidance[key]
         if brief["kind"] == "retention":
+            if (reason := operator.retention.refusal((stakes or {}).get(key))) is not None:
+                silent.append(Suppressed(segment_key=key, reason=reason))
+                continue
             brief["tone"] = operator.tone
         briefs.append(brief)
     return briefs, silent

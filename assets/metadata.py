@@ -23,6 +23,7 @@ __all__ = [
     "column_schema",
     "counted",
     "definition_metadata",
+    "inline_svg",
     "line_chart",
     "summed",
     "waterfall_chart",
@@ -163,5 +164,10 @@ def _inline(shapes: str, *, height: int) -> dg.MarkdownMetadataValue | None:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="260" height="{height}" font-size="10" '
         f'font-family="sans-serif" fill="{_FILLS["bar"]}">{shapes}</svg>'
     )
+    return inline_svg(svg)
+
+
+def inline_svg(svg: str) -> dg.MarkdownMetadataValue | None:
+    """A picture of ours that Dagster shows inline; None when it is too long for that."""
     markdown = f"![chart](data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()})"
     return dg.MetadataValue.md(markdown) if len(markdown) < _INLINE_LIMIT else None

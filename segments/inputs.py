@@ -40,7 +40,9 @@ COLUMNS: Final[dict[str, pa.Schema]] = {
         " pause_resumes_at",
         bool="cancel_at_period_end",
     ),
-    "subscription_items": _raw(text="id subscription price product usage_type interval", int="interval_count"),
+    "subscription_items": _raw(
+        text="id subscription price product usage_type interval", int="interval_count quantity unit_amount"
+    ),
     "prices": _raw(text="id type billing"),
     "charges": _raw(
         text="id customer invoice payment_intent payment_method currency status failure_code outcome_reason"
@@ -55,7 +57,7 @@ COLUMNS: Final[dict[str, pa.Schema]] = {
     "invoices": _raw(
         text="id customer subscription status currency collection_method",
         int="total amount_due amount_paid attempt_count",
-        time="created next_payment_attempt due_date finalized_at paid_at marked_uncollectible_at",
+        time="created next_payment_attempt due_date finalized_at paid_at voided_at marked_uncollectible_at",
     ),
     "invoice_lines": _raw(
         text="id invoice customer subscription subscription_item price product currency",

@@ -19,7 +19,7 @@ from segments.disclosure import OUTSIDE, Labels, dominated, rounded_amount, roun
 from segments.thresholds import LEAST_K, Thresholds
 from segments.tier_cells import Revenue, top_two
 
-__all__ = ["COHORTS", "retention_cells"]
+__all__ = ["COHORTS", "retention_cells", "retention_groups"]
 
 COHORTS: Final = ("payment_recovery", "win_back", "save_offer")
 
@@ -59,14 +59,9 @@ def retention_cells(
     """
     rules = thresholds.disclosure
     codes = population.codes(churn_risk["customer"])
-    cohort = _cohorts(churn_risk, as_of, thresholds)
     at_risk = pc.fill_null(churn_risk["mrr_at_risk_minor"], 0).to_numpy()
     known = pc.is_valid(churn_risk["mrr_at_risk_minor"]).to_numpy()
-    hidden: list[tuple[Hidden, int]] = []
-    found: list[tuple[str, str, Codes]] = []
-    for number, name in enumerate(COHORTS):
-        tier = np.where(cohort == number, _tiers(churn_risk, codes, revenue), OUTSIDE)
-        found += ((name, TIERS[place], rows) for place, rows in _by_tier(tier, name, rules.k, hidden))
+    found, hidden = retention_groups(codes, revenue, churn_risk, as_of=as_of, thresholds=thresholds)
     labels = np.full(len(population), OUTSIDE, dtype=np.int64)
     for number, (_, _, rows) in enumerate(found):
         labels[codes[rows]] = number
@@ -88,6 +83,23 @@ def retention_cells(
             numbers["mrr_at_risk_minor"] = rounded_amount(total, rules)
         groups.append(Group(key=f"retention:{name}:{place}", members=codes[rows], numbers=numbers, size=rows.size))
     return Family(kind="retention", groups=tuple(groups), hidden=tuple(hidden))
+
+
+def retention_groups(
+    codes: Codes, revenue: Revenue, churn_risk: pa.Table, *, as_of: datetime, thresholds: Thresholds
+) -> tuple[list[tuple[str, str, Codes]], list[tuple[Hidden, int]]]:
+    """Who is in which group: cohort, tier and rows of `churn_risk`, small tiers folded; and what is too small.
+
+    `codes` are the customers of `churn_risk` as numbers of the population of `revenue`.
+    """
+    cohort = _cohorts(churn_risk, as_of, thresholds)
+    hidden: list[tuple[Hidden, int]] = []
+    found: list[tuple[str, str, Codes]] = []
+    for number, name in enumerate(COHORTS):
+        tier = np.where(cohort == number, _tiers(churn_risk, codes, revenue), OUTSIDE)
+        parts = _by_tier(tier, name, thresholds.disclosure.k, hidden)
+        found += ((name, TIERS[place], rows) for place, rows in parts)
+    return found, hidden
 
 
 def _cohorts(churn_risk: pa.Table, as_of: datetime, thresholds: Thresholds) -> Codes:

@@ -9,12 +9,12 @@ from typing import Final
 
 import dagster as dg
 
-from assets.segments import customers, release, revenue
+from assets.segments import customers, prediction, release, revenue
 
 __all__ = ["SEGMENT_ASSETS"]
 
 SEGMENT_ASSETS: Final = tuple(
     asset
-    for asset in dg.load_assets_from_modules([revenue, customers, release])
+    for asset in dg.load_assets_from_modules([revenue, customers, prediction, release])
     if isinstance(asset, dg.AssetsDefinition)
 )

@@ -19,6 +19,7 @@ from sklearn.metrics import roc_auc_score
 from segments.prediction.baseline import points
 from segments.prediction.hazard import Options
 from segments.prediction.histories import as_histories, day_number
+from segments.prediction.payments import Payments
 from segments.prediction.record import ModelRecord, fit, live_rows, predict
 
 __all__ = ["BacktestRecord", "Figures", "Split", "backtest", "figures", "month_splits"]
@@ -103,20 +104,25 @@ class BacktestRecord:
 
 
 def backtest(
-    histories: Any, *, splits: Sequence[tuple[date, int]], options: Options | None = None
+    histories: Any,
+    *,
+    splits: Sequence[tuple[date, int]],
+    options: Options | None = None,
+    payments: Payments | None = None,
 ) -> BacktestRecord:
     """Fit and test once per (snapshot, horizon in days); splits that end after the last outcome are the
     caller's mistake: their missing ends would count as stays."""
     checked = as_histories(histories)
     done = []
     for snapshot, horizon in sorted(splits):
-        model = fit(histories, snapshot=snapshot, options=options)
-        chance = predict(model, histories, snapshot=snapshot, horizons=(horizon,))
+        model = fit(histories, snapshot=snapshot, options=options, payments=payments)
+        chance = predict(model, histories, snapshot=snapshot, horizons=(horizon,), payments=payments)
         forecast = chance[f"p_{horizon}d"].to_numpy(dtype=np.float64)
         live = live_rows(checked, snapshot)
         day = day_number(snapshot)
         ended = pd.Series(checked.canceled, index=checked.row).reindex(live.row).to_numpy() <= day + horizon
-        base = model.baseline.chance(points(live, day), horizon_days=horizon)
+        shown = None if payments is None else payments.at(live.row, day)
+        base = model.baseline.chance(points(live, day, shown), horizon_days=horizon)
         done.append(
             Split(
                 snapshot=snapshot.isoformat(),

@@ -1,6 +1,7 @@
 """The fallback: fixed published points, for accounts whose history has too few cancellations for a model.
 
-Points as in chargebee_mapper's public rules (under 90 days a customer: 10; renewal within 30 days: 15); their
+Points as in chargebee_mapper's public rules (under 90 days a customer: 10; renewal within 30 days: 15) and, where
+payments are known, the published ones of `RiskPoints` (unpaid 10, failed lately 6, card expiring 10); their
 logistic scale is ours: ten points double the odds, and a monthly subscription that is past its first 90 days
 stands at 4 % in 30 days, the SaaS average that Churnkey reports from Stripe data
 (https://churnkey.co/blog/involuntary-churn-benchmarks). With events, only intercept and slope are refitted.
@@ -11,14 +12,22 @@ from math import log
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
 from segments.prediction.cycles import current_cycle, renewal_day
 from segments.prediction.histories import Histories, Observed
+from segments.prediction.payments import Payments
+from segments.thresholds import RiskPoints
 
 __all__ = ["Baseline", "fit_baseline", "points"]
 
 YOUNG_DAYS, YOUNG_POINTS, RENEWAL_POINTS = 90, 10, 15
+_PAYMENT_POINTS = {
+    "unpaid": RiskPoints().past_due,
+    "failed_recently": RiskPoints().failed_invoices_few,
+    "card_expiring": RiskPoints().card_expiring,
+}
 _LANDMARK_DAYS = 30
 _PUBLISHED_SLOPE = log(2) / 10
 _PUBLISHED_INTERCEPT = log(0.04 / 0.96) - RENEWAL_POINTS * _PUBLISHED_SLOPE
@@ -40,15 +49,18 @@ class Baseline:
         return chance
 
 
-def points(live: Histories, snapshot: int) -> Values:
-    """Points of each subscription that is live at the snapshot."""
+def points(live: Histories, snapshot: int, shown: pd.DataFrame | None = None) -> Values:
+    """Points of each subscription that is live at the snapshot; `shown` are its payment signs then, if known."""
     renewal = renewal_day(live, current_cycle(live, snapshot) + 1)
     young = snapshot - live.created < YOUNG_DAYS
     score: Values = YOUNG_POINTS * young + RENEWAL_POINTS * (renewal <= snapshot + _LANDMARK_DAYS) * 1.0
+    if shown is not None:
+        for sign, worth in _PAYMENT_POINTS.items():
+            score = score + worth * shown[sign].to_numpy(dtype=np.float64)
     return score
 
 
-def fit_baseline(known: Histories, observed: Observed | None) -> Baseline:
+def fit_baseline(known: Histories, observed: Observed | None, payments: Payments | None = None) -> Baseline:
     """Refit the intercept with 10 events, the slope too with 20, else the published scale as it is.
 
     One landmark every 30 days back from the last observed day, each with the outcomes of its 30 days.
@@ -57,7 +69,7 @@ def fit_baseline(known: Histories, observed: Observed | None) -> Baseline:
     if observed is not None:
         for landmark in range(observed.last - _LANDMARK_DAYS, observed.first - 2, -_LANDMARK_DAYS):
             then = known.take(known.live_at(landmark))
-            scores.append(points(then, landmark))
+            scores.append(points(then, landmark, None if payments is None else payments.at(then.row, landmark)))
             ends.append(then.canceled <= landmark + _LANDMARK_DAYS)
     score, ended = np.concatenate(scores), np.concatenate(ends)
     events = int(ended.sum())

@@ -86,10 +86,10 @@ def _repeat(values: npt.NDArray[np.str_], of: Days) -> pd.Categorical:
 def choose(frame: pd.DataFrame, events: pd.Series) -> FeatureSet:
     """The largest feature set that the number of events carries; levels with too few events are left out."""
     total = int(events.sum())
-    baseline = tuple(sorted(set(_baseline(frame, coarse=False).astype(str))))
+    baseline = _present(_baseline(frame, coarse=False))
     coarse = total < EVENTS_PER_COEFFICIENT * len(baseline)
     if coarse:
-        baseline = tuple(sorted(set(_baseline(frame, coarse=True).astype(str))))
+        baseline = _present(_baseline(frame, coarse=True))
     spare = total // EVENTS_PER_COEFFICIENT - len(baseline)
     if spare < len(_CYCLES):
         return FeatureSet(baseline=baseline, coarse=coarse)
@@ -136,6 +136,11 @@ def _baseline(frame: pd.DataFrame, *, coarse: bool) -> pd.Series:
     place = np.array([known.index(label) for label in labels], dtype=np.int64)
     codes = place[parts.codes.to_numpy().astype(np.int64) * len(cycles.categories) + cycles.codes.to_numpy()]
     return pd.Series(pd.Categorical.from_codes(codes, categories=pd.Index(known)), index=frame.index)
+
+
+def _present(labels: pd.Series) -> tuple[str, ...]:
+    """The categories that occur, in order."""
+    return tuple(sorted(str(labels.cat.categories[code]) for code in np.unique(labels.cat.codes)))
 
 
 def _group(phase: str) -> str:

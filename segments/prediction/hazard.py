@@ -68,7 +68,9 @@ class Cause:
         if at_risk.any():
             lines = frame[at_risk]
             odds = np.exp(self.intercept + design(lines, self.features) @ np.asarray(self.coefficients))
-            odds *= lines["phase"].astype(str).map(dict(self.recent)).fillna(1.0).to_numpy(dtype=np.float64)
+            recent = dict(self.recent)
+            factors = np.array([recent.get(str(name), 1.0) for name in lines["phase"].cat.categories])
+            odds *= factors[lines["phase"].cat.codes.to_numpy()]
             result[at_risk] = odds / (1 + odds)
         return result
 
@@ -216,12 +218,14 @@ def _adjust(
     options: Options,
 ) -> Cause:
     """Set collection days to their latest rate: the schedule is an account setting, changed at a stroke."""
+    if not any(name.startswith("collection") for name in cause.phases):
+        return cause
     expected = cause.hazard(frame) * frame["days"].to_numpy()
-    phase = frame["phase"].to_numpy(dtype=str)
+    names, phase = list(frame["phase"].cat.categories), frame["phase"].cat.codes.to_numpy()
     factors = []
     for name in cause.phases:
         if name.startswith("collection"):
-            here = latest & (phase == name)
+            here = latest & (phase == names.index(name))
             seen, foreseen = float(event[here].sum()), float(expected[here].sum())
             factor = (seen + options.recent_weight) / (foreseen + options.recent_weight)
             factors.append((name, round(factor, 6)))

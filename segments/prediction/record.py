@@ -20,11 +20,15 @@ from segments.prediction.cycles import phases
 from segments.prediction.features import FeatureSet
 from segments.prediction.hazard import Cause, Options, collection_days, fit_causes, survival
 from segments.prediction.histories import Histories, as_histories, day_number, known_at, observed_days
+from segments.prediction.payment_effects import PaymentEffect, fit_effects, with_effects
+from segments.prediction.payments import Payments
 
-__all__ = ["HORIZONS", "ModelRecord", "fit", "live_rows", "predict"]
+__all__ = ["HORIZONS", "KINDS", "ModelRecord", "fit", "live_rows", "predict"]
 
 HORIZONS = (30, 90)
 KINDS = ("voluntary", "involuntary", "unknown")
+_NEAR_DAYS = 30
+_HIGHEST = 0.999
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class ModelRecord:
     options: Options
     collection_days: tuple[int, ...]
     causes: tuple[Cause, ...]
+    payments: tuple[PaymentEffect, ...]
     baseline: Baseline
     metrics: Mapping[str, float] = field(default_factory=dict)  # of a back-test; not part of the hash
 
@@ -65,13 +70,20 @@ class ModelRecord:
         values["baseline"] = Baseline(**values["baseline"])
         values["collection_days"] = tuple(values["collection_days"])
         values["causes"] = tuple(_cause(cause) for cause in values["causes"])
+        values["payments"] = tuple(
+            PaymentEffect(**{**one, "signs": tuple(one["signs"]), "coefficients": tuple(one["coefficients"])})
+            for one in values["payments"]
+        )
         record = cls(**values)
         if record.hash != stated:
             raise ValueError(f"model record {stated[:12]} was changed since it was made: fit it again")
         return record
 
     def coefficients(self) -> pd.DataFrame:
-        """Columns cause, feature, coefficient (log-odds a day at risk) and odds_ratio, for people to read."""
+        """Columns cause, feature, coefficient (log-odds) and odds_ratio, for people to read.
+
+        Log-odds of a day at risk; for a payment sign, of the next 30 days.
+        """
         rows = [
             (cause.name, name, value)
             for cause in self.causes
@@ -81,25 +93,38 @@ class ModelRecord:
                 *((f"latest rate:{phase}", float(np.log(factor))) for phase, factor in cause.recent),
             ]
         ]
+        rows += [
+            (effect.kind, f"payment:{sign}", value)
+            for effect in self.payments
+            for sign, value in zip(effect.signs, effect.coefficients, strict=True)
+        ]
         table = pd.DataFrame(rows, columns=["cause", "feature", "coefficient"])
         return table.assign(odds_ratio=np.exp(table["coefficient"].astype(float)))
 
 
-def fit(histories: Any, *, snapshot: date, options: Options | None = None) -> ModelRecord:
-    """Fit on what was known at the end of the snapshot day; later rows and outcomes are not looked at."""
+def fit(
+    histories: Any, *, snapshot: date, options: Options | None = None, payments: Payments | None = None
+) -> ModelRecord:
+    """Fit on what was known at the end of the snapshot day; later rows and outcomes are not looked at.
+
+    With `payments` of the same subscriptions, the chance of the next 30 days also rests on their state then.
+    """
     options = options or Options()
     day = day_number(snapshot)
     known = known_at(as_histories(histories), day)
     observed = observed_days(known, day, window_days=options.window_days)
-    base = fit_baseline(known, observed)
+    base = fit_baseline(known, observed, payments)
     collection: tuple[int, ...] = ()
     causes: tuple[Cause, ...] = ()
+    effects: tuple[PaymentEffect, ...] = ()
     events = 0
     if observed is not None:
         inside = (known.canceled >= observed.first) & (known.canceled <= observed.last)
         events = int(inside.sum())
         collection = collection_days(known, observed)
         causes = fit_causes(known, observed, collection, options)
+        if causes and payments is not None:
+            effects = fit_effects(known, observed, payments)
     short = f"{events} cancellations are known, {options.least_events} are needed for a model"
     return ModelRecord(
         method="hazard" if causes else "points",
@@ -113,34 +138,68 @@ def fit(histories: Any, *, snapshot: date, options: Options | None = None) -> Mo
         options=options,
         collection_days=collection if causes else (),
         causes=causes,
+        payments=effects,
         baseline=base,
     )
 
 
 def predict(
-    model: ModelRecord, histories: Any, *, snapshot: date, horizons: tuple[int, ...] = HORIZONS
+    model: ModelRecord,
+    histories: Any,
+    *,
+    snapshot: date,
+    horizons: tuple[int, ...] = HORIZONS,
+    payments: Payments | None = None,
 ) -> pd.DataFrame:
     """Chance of churn of every subscription that is live at the snapshot, in the order of the histories.
 
     Columns: row, p_30d, p_90d, and per horizon and kind `p_30d_voluntary`, `p_30d_involuntary`,
     `p_30d_unknown` (they add up to the chance; empty where the points were used). Raises ValueError when the
-    model knew more than the snapshot does.
+    model knew more than the snapshot does, or knows payments and is given none.
     """
     if date.fromisoformat(model.snapshot) > snapshot:
         raise ValueError(f"the model knows outcomes up to {model.snapshot}, after the snapshot {snapshot}")
+    if model.payments and payments is None:
+        raise ValueError("the model rests on the state of payments: give the payments of the subscriptions")
     day = day_number(snapshot)
     live = live_rows(as_histories(histories), snapshot)
+    shown = None if payments is None else payments.at(live.row, day)
     columns: dict[str, Any] = {}
     parts: dict[str, Any] = {}
-    for horizon in horizons:
-        if model.method == "points":
-            columns[f"p_{horizon}d"] = model.baseline.chance(points(live, day), horizon_days=horizon)
+    if model.method == "points":
+        for horizon in horizons:
+            columns[f"p_{horizon}d"] = model.baseline.chance(points(live, day, shown), horizon_days=horizon)
             parts |= {f"p_{horizon}d_{kind}": np.nan for kind in KINDS}
-            continue
-        chance = survival(live, model.causes, phases(model.collection_days), after=day, horizon_days=horizon)
-        columns[f"p_{horizon}d"] = chance["p"].to_numpy()
-        parts |= {f"p_{horizon}d_{kind}": chance[kind].to_numpy() for kind in KINDS}
+        return pd.DataFrame({"row": live.row, **columns, **parts})
+    by_phase = phases(model.collection_days)
+    near = _NEAR_DAYS if model.payments else 0
+    needed = sorted({near, *horizons} - {0})
+    base = {
+        days: survival(live, model.causes, by_phase, after=day, horizon_days=days).clip(upper=_HIGHEST)
+        for days in needed
+    }
+    for horizon in horizons:
+        by_kind = _with_payments(model, base, shown, near=near, horizon=horizon)
+        columns[f"p_{horizon}d"] = np.sum(list(by_kind.values()), axis=0)
+        parts |= {f"p_{horizon}d_{kind}": by_kind[kind] for kind in KINDS}
     return pd.DataFrame({"row": live.row, **columns, **parts})
+
+
+def _with_payments(
+    model: ModelRecord, base: Mapping[int, pd.DataFrame], shown: pd.DataFrame | None, *, near: int, horizon: int
+) -> dict[str, Any]:
+    """Chances by kind. Signs act on the next 30 days, or on all days of a shorter horizon; who has stayed through
+    these follows the hazard again."""
+    whole = base[horizon]
+    if shown is None or not model.payments:
+        return {kind: whole[kind].to_numpy() for kind in KINDS}
+    first = base[min(near, horizon)]
+    moved = {kind: with_effects(first[kind].to_numpy(), kind, model.payments, shown) for kind in KINDS}
+    total = np.sum(list(moved.values()), axis=0)
+    moved = {kind: part * np.minimum(1, _HIGHEST / np.maximum(total, 1e-12)) for kind, part in moved.items()}
+    stays = (1 - np.minimum(total, _HIGHEST)) / (1 - first["p"].to_numpy())
+    later = np.maximum(stays, 0)
+    return {kind: moved[kind] + later * (whole[kind] - first[kind]).to_numpy() for kind in KINDS}
 
 
 def live_rows(histories: Histories, snapshot: date) -> Histories:

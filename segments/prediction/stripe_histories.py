@@ -16,6 +16,10 @@ from segments.prediction.histories import INTERVALS, to_pandas
 
 __all__ = ["from_stripe"]
 
+_TIMES = (
+    *("created", "start_date", "trial_end", "current_period_start", "current_period_end"),
+    *("canceled_at", "cancel_at", "ended_at"),
+)
 _VOLUNTARY = ("cancellation_requested", "canceled_by_retention_policy")
 
 
@@ -30,6 +34,8 @@ def from_stripe(subscriptions: Any, items: Any, customers: Any, *, as_of: dateti
     reached (such a subscription is no longer at risk: it is on its way out).
     """
     subs, lines, people = to_pandas(subscriptions), to_pandas(items), to_pandas(customers)
+    # Some engines hand out times without their zone; all of them are UTC.
+    subs = subs.assign(**{name: pd.to_datetime(subs[name], utc=True) for name in _TIMES})
     now = pd.Timestamp(as_of)
     status = subs["status"].fillna("")
     begun = subs["start_date"].fillna(subs["created"])

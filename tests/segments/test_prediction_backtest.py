@@ -3,10 +3,9 @@
 from datetime import date
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from segments.prediction import backtest, calibration_svg, expected_mrr_at_risk, gains_svg, month_splits
+from segments.prediction import backtest, calibration_svg, gains_svg, month_splits
 from segments.prediction.backtest import figures
 from tests.segments.simulated_histories import simulate
 
@@ -73,35 +72,3 @@ def test_the_model_beats_the_points_where_there_is_something_to_learn() -> None:
     for picture in (calibration_svg(record.splits[-1]), gains_svg(record.splits[-1])):
         assert picture.startswith("<svg")
         assert len(picture) < 1000
-
-
-def test_revenue_at_risk_is_exact_and_never_adds_currencies() -> None:
-    revenue = pd.DataFrame(
-        [
-            ("a", "past_due", "usd", 10_000),
-            ("b", "past_due", "usd", 333),
-            ("c", "past_due", "eur", 10_000),
-            ("d", "healthy", "usd", None),
-        ],
-        columns=["row", "cohort", "currency", "mrr_minor"],
-    ).astype({"mrr_minor": "Int64"})
-    chance = pd.DataFrame({"row": ["a", "b", "c", "d"], "p_30d": [0.5, 0.25, 0.1, 0.9]})
-    for kind, share in (("voluntary", 0.5), ("involuntary", 0.5), ("unknown", 0.0)):
-        chance[f"p_30d_{kind}"] = chance["p_30d"] * share
-    table = expected_mrr_at_risk(chance, revenue)
-    rows = table[["cohort", "currency", "subscriptions", "unknown_mrr", "mrr_minor", "at_risk_minor"]]
-    assert rows.values.tolist() == [
-        ["past_due", "usd", 2, 0, 10_333, 5083],  # 5000 + 83.25
-        ["past_due", "eur", 1, 0, 10_000, 1000],
-        ["healthy", "usd", 1, 1, 0, 0],
-    ]
-    assert table["at_risk_involuntary_minor"].tolist() == [2542, 500, 0]
-    assert table["expected_ends"].tolist() == [0.75, 0.1, 0.9]
-
-
-def test_revenue_at_risk_without_kinds_leaves_them_empty() -> None:
-    revenue = pd.DataFrame({"row": [1], "cohort": ["x"], "currency": ["usd"], "mrr_minor": [100]})
-    chance = pd.DataFrame({"row": [1], "p_30d": [0.5], "p_30d_voluntary": [np.nan]})
-    table = expected_mrr_at_risk(chance, revenue)
-    assert table["at_risk_minor"].tolist() == [50]
-    assert table["at_risk_voluntary_minor"].isna().all()

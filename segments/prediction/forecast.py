@@ -1,0 +1,106 @@
+"""One run of the churn prediction on an account: fit, test on months that have ended, forecast, put in tables.
+
+Here: the order of the steps, the tables of the model and its back-test, and the rule that a model which the
+back-test found worse than the published points is not used. Not here: any of the steps.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import Any, Final
+
+import pyarrow as pa
+
+from segments.prediction.backtest import BacktestRecord, backtest, month_splits
+from segments.prediction.payments import payments_from_stripe
+from segments.prediction.probabilities import churn_probability
+from segments.prediction.record import ModelRecord, fit
+from segments.prediction.stripe_histories import from_stripe
+from segments.tables import SEGMENT_TABLES
+
+__all__ = ["Forecast", "churn_forecast"]
+
+_SPLITS: Final = 3
+_WORSE: Final = "the back-test found the model worse than the points"
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What one run of the prediction made."""
+
+    model: ModelRecord
+    tested: BacktestRecord
+    churn_model: pa.Table
+    churn_backtest: pa.Table
+    churn_probability: pa.Table
+
+
+def churn_forecast(
+    subscriptions: Any,
+    subscription_items: Any,
+    customers: Any,
+    invoices: Any,
+    charges: Any,
+    payment_methods: Any,
+    disputes: Any,
+    *,
+    subscription_mrr: pa.Table,
+    as_of: datetime,
+) -> Forecast:
+    """Chances for the subscriptions of the raw tables of these names, as known at `as_of`."""
+    histories = from_stripe(subscriptions, subscription_items, customers, as_of=as_of)
+    payments = payments_from_stripe(subscriptions, invoices, charges, payment_methods, disputes)
+    model = fit(histories, snapshot=as_of.date(), payments=payments)
+    tested = BacktestRecord(())
+    if model.method != "points" and model.first_day and model.last_day:
+        first, last = (date.fromisoformat(day) for day in (model.first_day, model.last_day))
+        splits = month_splits(first, last, at_most=_SPLITS)
+        tested = backtest(histories, splits=splits, payments=payments)
+        if not tested.better_than_baseline:
+            model = replace(model, method="points", fallback=_WORSE, collection_days=(), causes=(), payments=())
+    model = model.with_metrics(tested.metrics())
+    return Forecast(
+        model=model,
+        tested=tested,
+        churn_model=_model_table(model, as_of),
+        churn_backtest=_backtest_table(tested, as_of),
+        churn_probability=churn_probability(model, histories, payments, subscription_mrr, as_of=as_of),
+    )
+
+
+def _model_table(model: ModelRecord, as_of: datetime) -> pa.Table:
+    held = model.coefficients()
+    row = {
+        "model": model.hash,
+        "method": model.method,
+        "fallback": model.fallback,
+        "first_day": None if model.first_day is None else date.fromisoformat(model.first_day),
+        "last_day": None if model.last_day is None else date.fromisoformat(model.last_day),
+        "subscriptions": model.subscriptions,
+        "ends": model.events,
+        "kinds_from": model.kinds_from,
+        "features": "; ".join(
+            f"{cause}/{feature}" for cause, feature in zip(held.cause, held.feature, strict=True)
+        ),
+        "record": model.to_json(),
+        "as_of": as_of,
+    }
+    return pa.Table.from_pylist([row], schema=SEGMENT_TABLES["churn_model"])
+
+
+def _backtest_table(tested: BacktestRecord, as_of: datetime) -> pa.Table:
+    rows = [
+        {
+            "snapshot": date.fromisoformat(split.snapshot),
+            "horizon_days": split.horizon_days,
+            "forecast": forecast,
+            "interval": one.group,
+            "subscriptions": one.n,
+            "ends": one.events,
+            **{name: value for name, value in vars(one).items() if name not in ("group", "n", "events")},
+            "as_of": as_of,
+        }
+        for split in tested.splits
+        for forecast, figures in (("model", split.scores), ("points", split.baseline))
+        for one in figures
+    ]
+    return pa.Table.from_pylist(rows, schema=SEGMENT_TABLES["churn_backtest"])
