@@ -198,7 +198,9 @@ class _People:
 
     def subscription_mrr(self, number: Numbers, random: np.random.Generator) -> dict[str, Any]:
         live, amount = np.isin(self.status[number], ["active", "past_due"]), self.amount[number]
-        yearly = pc.binary_join_element_wise(pc.cast(pa.array(amount | 1), pa.string()), "12", "/")
+        common = np.gcd(amount, 12)
+        tops, bottoms = (pc.cast(pa.array(part // common), pa.string()) for part in (amount, 12))
+        yearly = pc.if_else(pc.equal(bottoms, "1"), tops, pc.binary_join_element_wise(tops, bottoms, "/"))
         text = pc.if_else(pa.array(self.annual[number]), yearly, pc.cast(pa.array(amount), pa.string()))
         text = pc.if_else(pa.array(live), text, "0")
         return {

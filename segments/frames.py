@@ -7,7 +7,7 @@ calendar functions of DuckDB follow the time zone of the connection and would mo
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 
 import narwhals as nw
@@ -249,8 +249,8 @@ def _ordered(name: str, order: Sequence[str]) -> nw.Expr:
     return nw.struct(*dict.fromkeys((*order, name)))
 
 
-def month_of(time: datetime) -> int:
-    """The month of a time as `with_months` counts them."""
+def month_of(time: date) -> int:
+    """The month of a day or time as `with_months` counts them."""
     return time.year * 12 + time.month - 1
 
 

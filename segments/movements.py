@@ -9,7 +9,6 @@ that this makes is `fx`, and only the rest is a movement. The kinds are those of
 from dataclasses import dataclass
 from datetime import date, datetime
 from fractions import Fraction
-from itertools import pairwise
 from typing import Any, Final
 
 import narwhals as nw
@@ -24,8 +23,6 @@ __all__ = ["KINDS", "Waterfall", "movement_kind", "mrr_movements", "valued", "wa
 
 _LARGEST_DENOMINATOR: Final = 1_000_000
 """Rates are cut to fractions that cannot overflow 64 bits; the error is below a millionth of a millionth."""
-
-_NOTHING: Final = nw.lit(0, nw.Int64)
 
 KINDS: Final = ("new", "reactivation", "expansion", "contraction", "churn", "fx", "none")
 
@@ -114,22 +111,28 @@ def mrr_movements(
     months = sorted(rates)
     column = nw.col
     amounts = frames(customer_mrr_months=customer_mrr_months)["customer_mrr_months"]
-    first, last = _month(months[0]), min(_month(months[-1]), month_of(as_of) - 1)
+    first, last = month_of(months[0]), min(month_of(months[-1]), month_of(as_of) - 1)
     began = amounts.filter(column("mrr_minor") > 0).group_by("customer").agg(column("month").min().alias("began"))
-    amounts = amounts.filter(column("month") >= first, column("month") <= last)
-    closing = amounts.select("customer", "currency", "month", opening=_NOTHING, closing=column("mrr_minor"))
-    opening = amounts.select(
-        "customer", "currency", month=column("month") + 1, opening=column("mrr_minor"), closing=_NOTHING
+    ends = valued(
+        amounts.filter(column("month") >= first, column("month") <= last).rename({"mrr_minor": "amount"}),
+        rates,
+        reporting_currency,
     )
-    both = (
-        nw.concat([closing, opening], how="vertical")
+    # Each end closes its month and opens the next.
+    steps = beside(ends, pa.table({"opens": pa.array([0, 1], pa.int64())}))
+    opens = column("opens") == 1
+    changes = (
+        ends.join(steps, how="cross")
+        .select(
+            "customer",
+            month=column("month") + column("opens"),
+            opening_minor=nw.when(opens).then(column("minor")).otherwise(0),
+            revalued=nw.when(opens).then(column("next_minor")).otherwise(0),
+            closing_minor=nw.when(opens).then(0).otherwise(column("minor")),
+        )
         .filter(column("month") > first, column("month") <= last)
-        .group_by("customer", "currency", "month")
-        .agg(column("opening").sum(), column("closing").sum())
-    )
-    worth = valued(both, rates, reporting_currency)
-    changes = worth.group_by("customer", "month").agg(
-        column("opening_minor").sum(), column("revalued").sum(), column("closing_minor").sum()
+        .group_by("customer", "month")
+        .agg(column("opening_minor").sum(), column("revalued").sum(), column("closing_minor").sum())
     )
     named = changes.join(began, on="customer", how="left").with_columns(
         movement_minor=column("closing_minor") - column("revalued"),
@@ -146,16 +149,11 @@ def mrr_movements(
     return to_table(moved, SEGMENT_TABLES["mrr_movements"], months=("month",))
 
 
-def _month(day: date) -> int:
-    """The month of a day as frames count months."""
-    return day.year * 12 + day.month - 1
-
-
 def valued(amounts: nw.LazyFrame[Any], rates: MonthlyRates, reporting_currency: str) -> nw.LazyFrame[Any]:
-    """Opening at its own rates and at those of the close, and closing, in reporting minor units.
+    """Adds `minor`, the `amount` of a month's end in reporting minor units, and `next_minor`, the same at the
+    rates of the next month's end (of the last month: at its own).
 
-    `amounts` has `currency`, `month`, `opening` and `closing`; rows of the first month of `rates`, and of a
-    currency that lacks a rate in one of them, are left out.
+    Rows of other months, and of a currency that lacks a rate in one of them, are left out.
     """
     months = sorted(rates)
     shared = set.intersection(*(set(rates[month]) for month in months)) | {reporting_currency}
@@ -164,35 +162,34 @@ def valued(amounts: nw.LazyFrame[Any], rates: MonthlyRates, reporting_currency: 
         exact = Fraction(1) if currency == reporting_currency else rates[day][currency][0]
         return exact.limit_denominator(_LARGEST_DENOMINATOR)
 
-    pairs = [(before, month, currency) for before, month in pairwise(months) for currency in sorted(shared)]
-    old = [rate(before, currency) for before, _, currency in pairs]
-    new = [rate(month, currency) for _, month, currency in pairs]
+    pairs = [
+        (month, currency, rate(month, currency), rate(following, currency))
+        for month, following in zip(months, [*months[1:], months[-1]], strict=True)
+        for currency in sorted(shared)
+    ]
     table = pa.table(
         {
-            "currency": pa.array([currency for _, _, currency in pairs], pa.string()),
-            "month": pa.array([_month(month) for _, month, _ in pairs], pa.int64()),
-            "old_numerator": pa.array([each.numerator for each in old], pa.int64()),
-            "old_denominator": pa.array([each.denominator for each in old], pa.int64()),
-            "new_numerator": pa.array([each.numerator for each in new], pa.int64()),
-            "new_denominator": pa.array([each.denominator for each in new], pa.int64()),
+            "currency": pa.array([currency for _, currency, _, _ in pairs], pa.string()),
+            "month": pa.array([month_of(month) for month, _, _, _ in pairs], pa.int64()),
+            "numerator": pa.array([now.numerator for _, _, now, _ in pairs], pa.int64()),
+            "denominator": pa.array([now.denominator for _, _, now, _ in pairs], pa.int64()),
+            "next_numerator": pa.array([later.numerator for _, _, _, later in pairs], pa.int64()),
+            "next_denominator": pa.array([later.denominator for _, _, _, later in pairs], pa.int64()),
         }
     )
     rated = amounts.join(beside(amounts, table), on=["currency", "month"], how="inner")
-    for target, amount, which in (
-        ("opening_minor", "opening", "old"),
-        ("revalued", "opening", "new"),
-        ("closing_minor", "closing", "new"),
-    ):
-        rated = _times(rated, target, amount, which)
-    return rated
+    return _times(_times(rated, "minor", "numerator", "denominator"), "next_minor", *table.column_names[-2:])
 
 
-def _times(frame: nw.LazyFrame[Any], target: str, amount: str, rate: str) -> nw.LazyFrame[Any]:
-    """`target` = `amount` times `rate`, rounded once; whole multiples of the denominator apart from the rest."""
+def _times(frame: nw.LazyFrame[Any], target: str, top: str, bottom: str) -> nw.LazyFrame[Any]:
+    """`target` = `amount` times the rate, rounded once; whole multiples of the denominator apart from the rest.
+
+    The multiples need not be exact, as the rest makes up for them; so a quick quotient will do.
+    """
     column = nw.col
-    numerator, denominator = column(f"{rate}_numerator"), column(f"{rate}_denominator")
-    frame = frame.with_columns(_whole=column(amount) // denominator)
-    frame = frame.with_columns(_rest=(column(amount) - column("_whole") * denominator) * numerator)
+    numerator, denominator = column(top), column(bottom)
+    frame = frame.with_columns(_whole=(column("amount") / denominator).floor().cast(nw.Int64))
+    frame = frame.with_columns(_rest=(column("amount") - column("_whole") * denominator) * numerator)
     frame = frame.with_columns(_part=divide_half_up(column("_rest"), denominator))
     return frame.with_columns((column("_whole") * numerator + column("_part")).alias(target)).drop(
         "_whole", "_rest", "_part"

@@ -43,13 +43,11 @@ def tier_months(
     """A row for each month end of `rates` after the first, and tier with revenue. Lazy on every engine."""
     column = nw.col
     amounts = frames(customer_mrr_months=customer_mrr_months)["customer_mrr_months"]
-    ended = amounts.filter(column("month") < month_of(as_of)).select(
-        "customer", "currency", "month", opening=nw.lit(0, nw.Int64), closing=column("mrr_minor")
-    )
+    ended = amounts.filter(column("month") < month_of(as_of), column("month") > month_of(min(rates)))
     customers = (
-        valued(ended, rates, reporting_currency)
+        valued(ended.rename({"mrr_minor": "amount"}), rates, reporting_currency)
         .group_by("customer", "month")
-        .agg(column("closing_minor").sum().alias("mrr_minor"))
+        .agg(column("minor").sum().alias("mrr_minor"))
         .filter(column("mrr_minor") > 0)
     )
     bounds = bounds_of(thresholds or TierThresholds(), reporting_currency)
