@@ -6,7 +6,7 @@ Not here: who the accounts are (`pipelines.accounts`), what is decided for one (
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import dagster as dg
@@ -65,12 +65,14 @@ def schedules_by_account(
 
 
 def _schedule(settings: Settings, single: dg.ScheduleDefinition, job: Any) -> dg.ScheduleDefinition:
-    def due(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
+    def due(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         known = context.instance.get_dynamic_partitions(str(ACCOUNTS.name))
         names = [name for name in load_accounts(settings).names if name in known]
         moment = f"{context.scheduled_execution_time:%Y-%m-%dT%H:%M}"
-        asked = [dg.RunRequest(run_key=f"{name}:{moment}", partition_key=name) for name in names]
-        return asked or dg.SkipReason("there is no account yet: is the sensor stripe_accounts on?")
+        for name in names:
+            yield dg.RunRequest(run_key=f"{name}:{moment}", partition_key=name)
+        if not names:
+            yield dg.SkipReason("there is no account yet: is the sensor stripe_accounts on?")
 
     return dg.ScheduleDefinition(
         name=single.name,

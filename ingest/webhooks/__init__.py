@@ -5,6 +5,6 @@ is drained by `ingest.inbox`. The server process and its settings belong to the 
 """
 
 from ingest.webhooks.app import HARD_BODY_LIMIT, create_app
-from ingest.webhooks.signature import sign_stripe
+from ingest.webhooks.signature import SignatureRefusedError, sign_stripe, verify_stripe
 
-__all__ = ["HARD_BODY_LIMIT", "create_app", "sign_stripe"]
+__all__ = ["HARD_BODY_LIMIT", "SignatureRefusedError", "create_app", "sign_stripe", "verify_stripe"]
