@@ -1,21 +1,16 @@
 """The forms in which a number may leave: counts to 5, whole percents, money to two significant digits.
 
 Here: the checks that briefs apply and the texts that templates print. Not here: the rounding itself and the
-suppression of small cells, which happen where exact numbers are known. Decimals by currency follow
-https://docs.stripe.com/currencies (ISK and UGX carry two decimals on the wire).
+suppression of small cells, which happen where exact numbers are known.
 """
 
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from resources.currencies import DECIMALS
+
 __all__ = ["RoundedCount", "RoundedMoney", "WholePercent", "money_text", "percent_text"]
-
-_NO_DECIMALS = frozenset(
-    ("bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "vnd", "vuv", "xaf", "xof", "xpf")
-)
-_THREE_DECIMALS = frozenset(("bhd", "jod", "kwd", "omr", "tnd"))
-
 
 def _count(value: int) -> int:
     if value % 5:
@@ -40,7 +35,7 @@ WholePercent = Annotated[int, Field(ge=0, le=100, strict=True)]
 
 def money_text(minor: int, currency: str) -> str:
     """`2200, "usd"` → `22 USD`."""
-    decimals = 0 if currency in _NO_DECIMALS else 3 if currency in _THREE_DECIMALS else 2
+    decimals = DECIMALS.get(currency, 2)
     whole, rest = divmod(minor, 10**decimals)
     text = f"{whole:,}" if not rest else f"{whole:,}.{rest:0{decimals}d}"
     return f"{text} {currency.upper()}"

@@ -1,19 +1,17 @@
 """Money without floats: Stripe's minor units, exact fractions, one rounding at the end.
 
-Here: how many decimals a currency has on Stripe's wire, exact conversion between minor and major units, reading
-a number of doubtful origin, the text form of an exact amount, display. Not here: exchange rates (`segments.fx`)
-and what an amount means (`segments.mrr`). The decimals are Stripe's, not those of ISO 4217 or CLDR:
-https://docs.stripe.com/currencies; they ship as `stripe_exponents.json`.
+Here: exact conversion between minor and major units by the decimals of a currency, reading a number
+of doubtful origin, the text form of an exact amount, display. Not here: the list of decimals
+(`resources.currencies`), exchange rates (`segments.fx`) and what an amount means (`segments.mrr`).
 """
 
-import json
 import math
 import re
 from decimal import Decimal
 from fractions import Fraction
-from functools import cache, lru_cache
-from importlib import resources
-from typing import Any
+from functools import lru_cache
+
+from resources.currencies import DECIMALS, DISPUTED, WHOLE_UNITS
 
 __all__ = [
     "MAX_NUMBER",
@@ -47,28 +45,9 @@ class UnknownCurrencyError(ValueError):
         super().__init__(f"currency {ascii(code)[:40]} is not in Stripe's list: its minor unit is unknown")
 
 
-@cache
-def _listed() -> dict[str, Any]:
-    listed: dict[str, Any] = json.loads(
-        resources.files("segments").joinpath("stripe_exponents.json").read_text(encoding="utf-8")
-    )
-    return listed
-
-
-@cache
-def _exponents() -> dict[str, int]:
-    listed = _listed()
-    return {
-        **dict.fromkeys(listed["two"], 2),
-        **dict.fromkeys(listed["two_but_whole_units"], 2),
-        **dict.fromkeys(listed["zero"], 0),
-        **dict.fromkeys(listed["three"], 3),
-    }
-
-
 def known_currencies() -> frozenset[str]:
     """Every currency code with known decimals, lower case."""
-    return frozenset(_exponents())
+    return frozenset(DECIMALS)
 
 
 def known_currency(code: object) -> str | None:
@@ -76,7 +55,7 @@ def known_currency(code: object) -> str | None:
     if not isinstance(code, str):
         return None
     lower = code.lower()
-    return lower if lower in _exponents() else None
+    return lower if lower in DECIMALS else None
 
 
 def exponent(currency: str) -> int:
@@ -88,12 +67,12 @@ def exponent(currency: str) -> int:
     known = known_currency(currency)
     if known is None:
         raise UnknownCurrencyError(currency)
-    return _exponents()[known]
+    return DECIMALS[known]
 
 
 def exponent_is_disputed(currency: str) -> bool:
     """Whether Stripe's own page contradicts itself on the decimals (UGX: on two lists)."""
-    return currency.lower() in _listed()["disputed"]
+    return currency.lower() in DISPUTED
 
 
 def to_major(minor: Fraction | int, currency: str) -> Fraction:
@@ -158,7 +137,7 @@ def parse_fraction(text: str) -> Fraction:
 
 def display_decimals(currency: str) -> int:
     """Decimals to show: ISK and UGX are whole units although their wire form has two decimals."""
-    return 0 if currency.lower() in _listed()["two_but_whole_units"] else exponent(currency)
+    return 0 if currency.lower() in WHOLE_UNITS else exponent(currency)
 
 
 def format_minor(minor: Fraction | int, currency: str) -> str:
