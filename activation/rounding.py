@@ -12,6 +12,7 @@ from resources.currencies import DECIMALS
 
 __all__ = ["RoundedCount", "RoundedMoney", "WholePercent", "money_text", "percent_text"]
 
+
 def _count(value: int) -> int:
     if value % 5:
         raise ValueError(f"the count {value} is not rounded to 5")
