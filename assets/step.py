@@ -65,7 +65,6 @@ class Step:
         """
         return {_name(table): self.sources(table) for table in self._readable(tables)}
 
-    def whole(self, *tables: str) -> "dict[str, pa.Table]":
     def parts(self, columns: "Mapping[str, pa.Schema]") -> "dict[str, Any]":
         """The declared tables with the columns named, and as `in_parts` how the engine computes over partitions.
 
@@ -76,6 +75,7 @@ class Step:
         read = {_name(table): self.sources(table, columns[_name(table)]) for table in self._readable(())}
         return {**read, "in_parts": self.sources.in_parts}
 
+    def whole(self, *tables: str) -> "dict[str, pa.Table]":
         """The same with all columns and in memory, whatever the engine. Raises: TableMissingError."""
         return {_name(table): self.sources.whole(table) for table in self._readable(tables)}
 
