@@ -44,7 +44,7 @@ def _documents(name: str) -> list[Any]:
 _COMPOSE = _yaml("compose.yaml")
 _OWN = {name: service for name, service in _COMPOSE["services"].items() if name != "postgres"}
 _VALUES = _yaml("kubernetes/values.yaml")
-_RECEIVER, _ = _documents("kubernetes/webhooks.yaml")
+_ON_KUBERNETES = {name: _documents(f"kubernetes/{name}.yaml")[0] for name in ("webhooks", "monitor")}
 _UNITS = sorted((_DEPLOY / "systemd").glob("*.service"))
 
 
@@ -53,8 +53,9 @@ def _commands() -> Iterator[Any]:
         yield pytest.param(service["command"], id=f"compose {name}")
         if "healthcheck" in service:
             yield pytest.param(service["healthcheck"]["test"][1:], id=f"compose {name}, its health")
-    (container,) = _RECEIVER["spec"]["template"]["spec"]["containers"]
-    yield pytest.param(container["args"], id="kubernetes webhooks")
+    for name, deployment in _ON_KUBERNETES.items():
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        yield pytest.param(container["args"], id=f"kubernetes {name}")
     for unit in _UNITS:
         for line in re.findall(r"^ExecStart(?:Pre)?=(.+)$", unit.read_text(encoding="utf-8"), re.MULTILINE):
             yield pytest.param(
@@ -100,8 +101,9 @@ def _environments() -> Iterator[tuple[str, set[str]]]:
     for document in _documents("kubernetes/secrets.example.yaml"):
         if document["kind"] == "Secret" and "postgresql-password" not in document["stringData"]:
             yield document["metadata"]["name"], set(document["stringData"])
-    (container,) = _RECEIVER["spec"]["template"]["spec"]["containers"]
-    yield "kubernetes webhooks", {entry["name"] for entry in container["env"]}
+    for name, own in _ON_KUBERNETES.items():
+        (container,) = own["spec"]["template"]["spec"]["containers"]
+        yield f"kubernetes {name}", {entry["name"] for entry in container["env"]}
     image = (_DEPLOY / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
     yield "image", set(re.findall(r"(DATA_DIR|DAGSTER_HOME)=", image))
 
@@ -195,7 +197,7 @@ def test_a_unit_listens_on_loopback_as_its_own_user_and_keeps_keys_where_they_ar
     assert re.findall(r"^User=(.+)$", text, re.MULTILINE) == ["stripe-mavera"]
     for line in ("NoNewPrivileges=yes", "ProtectSystem=strict", "ProtectHome=yes", "CapabilityBoundingSet="):
         assert f"\n{line}\n" in text
-    assert ("keys.env" in text) is unit.stem.endswith(("-code", "-webhooks"))
+    assert ("keys.env" in text) is unit.stem.endswith(("-code", "-webhooks", "-monitor"))
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not on this machine")

@@ -17,7 +17,11 @@ _KUBERNETES = _ROOT / "deploy" / "kubernetes"
 _PROJECT = tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 _INSTANCE = yaml.safe_load((_ROOT / "dagster.yaml").read_text(encoding="utf-8"))
 _VALUES = yaml.safe_load((_KUBERNETES / "values.yaml").read_text(encoding="utf-8"))
-_RECEIVER, _RECEIVER_SERVICE = yaml.safe_load_all((_KUBERNETES / "webhooks.yaml").read_text(encoding="utf-8"))
+# What the chart does not know: a deployment and its service each.
+_OWN = {
+    name: tuple(yaml.safe_load_all((_KUBERNETES / f"{name}.yaml").read_text(encoding="utf-8")))
+    for name in ("webhooks", "monitor")
+}
 _EXAMPLES: list[Any] = list(yaml.safe_load_all((_KUBERNETES / "secrets.example.yaml").read_text(encoding="utf-8")))
 
 # The chart's keys, where it refuses others or silently ignores them.
@@ -129,30 +133,42 @@ def test_a_run_on_kubernetes_happens_once() -> None:
 
 def test_nothing_is_published_on_kubernetes_and_pods_are_confined() -> None:
     assert _VALUES["dagsterWebserver"]["service"]["type"] == "ClusterIP"
-    assert _RECEIVER_SERVICE["spec"]["type"] == "ClusterIP"
     (deployment,) = _VALUES["dagster-user-deployments"]["deployments"]
-    pod = _RECEIVER["spec"]["template"]["spec"]
-    (receiver,) = pod["containers"]
     for place in (_VALUES["dagsterWebserver"], _VALUES["dagsterDaemon"], deployment):
         assert place["podSecurityContext"]["runAsNonRoot"] is True
         assert place["securityContext"]["allowPrivilegeEscalation"] is False
+    assert deployment["image"]["tag"] == _PROJECT["project"]["version"]
+
+
+@pytest.mark.parametrize("name", _OWN)
+def test_our_own_pods_are_confined_and_not_published(name: str) -> None:
+    own, service = _OWN[name]
+    (deployment,) = _VALUES["dagster-user-deployments"]["deployments"]
+    assert service["spec"]["type"] == "ClusterIP"
+    assert service["spec"]["selector"] == own["spec"]["template"]["metadata"]["labels"]
+    pod = own["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
     assert pod["securityContext"]["runAsNonRoot"] is True
-    assert receiver["securityContext"] == {
+    assert container["securityContext"] == {
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
     }
-    image = f"{deployment['image']['repository']}:{deployment['image']['tag']}"
-    assert receiver["image"] == image
-    assert deployment["image"]["tag"] == _PROJECT["project"]["version"]
+    assert container["image"] == f"{deployment['image']['repository']}:{deployment['image']['tag']}"
+    # What both read must be the same place.
+    runs = {entry["name"]: entry["value"] for entry in deployment["env"]}
+    assert {entry["name"]: runs[entry["name"]] for entry in container["env"]} == {
+        entry["name"]: entry["value"] for entry in container["env"]
+    }
 
 
 def test_secrets_that_are_referred_to_are_in_the_example_and_empty() -> None:
     secrets = {one["metadata"]["name"]: one["stringData"] for one in _EXAMPLES if one["kind"] == "Secret"}
     (deployment,) = _VALUES["dagster-user-deployments"]["deployments"]
-    (receiver,) = _RECEIVER["spec"]["template"]["spec"]["containers"]
     referred = {entry["name"] for entry in deployment["envSecrets"]}
-    referred |= {entry["secretRef"]["name"] for entry in receiver["envFrom"]}
+    for own, _ in _OWN.values():
+        (container,) = own["spec"]["template"]["spec"]["containers"]
+        referred |= {entry["secretRef"]["name"] for entry in container["envFrom"]}
     referred.add(_VALUES["global"]["postgresqlSecretName"])
     assert referred == secrets.keys()
     assert {value for data in secrets.values() for value in data.values()} == {""}
