@@ -26,7 +26,8 @@ from sqlalchemy.engine import make_url
 __all__ = ["State", "StateError", "open_state"]
 
 _MIGRATIONS: Final = Path(__file__).parent.parent / "migrations"
-_BUSY_SECONDS: Final = 30
+# The lock is not fair: where commits are slow, one of eight writers can wait for a minute. It need not fail.
+_BUSY_SECONDS: Final = 120
 # Held while a process migrates PostgreSQL, so that of several that start at once the others wait.
 _MIGRATION_LOCK: Final = 7_315_204
 _SCHEMA: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
