@@ -18,8 +18,10 @@ from pipelines.definitions import build_definitions
 from pipelines.partitions import ACCOUNTS
 from pipelines.run_log import logged_run
 from pipelines.settings import Settings
+from resources.engines import check_engine
 from resources.progress import Progress
 from resources.redaction import redact
+from resources.spark import SparkChoices
 
 __all__ = ["RunOutcome", "run_job"]
 
@@ -46,7 +48,13 @@ def run_job(
     config: Mapping[str, Any] | None = None,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> RunOutcome:
-    """Run a job, or the named tables of it, in this process, recorded in Dagster's storage like any other run."""
+    """Run a job, or the named tables of it, in this process, recorded in Dagster's storage like any other run.
+
+    Raises: EngineError.
+    """
+    check_engine(
+        settings.segment_engine, spark=SparkChoices(master=settings.spark_master, options=settings.spark_options)
+    )
     home = prepare_dagster_home(settings)
     definitions = build_definitions(settings, progress=progress)
     with (

@@ -5,6 +5,7 @@ them. Not here: which tables and columns (the caller says), any rule, and the se
 Narwhals makes the frames of all three look alike, so that nothing behind this door knows which one runs.
 """
 
+import tempfile
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -14,7 +15,16 @@ if TYPE_CHECKING:
     from resources.lake import Lake
     from resources.spark import SparkChoices
 
-__all__ = ["DuckDbEngine", "Engine", "EngineError", "EngineName", "InParts", "PandasEngine", "open_engine"]
+__all__ = [
+    "DuckDbEngine",
+    "Engine",
+    "EngineError",
+    "EngineName",
+    "InParts",
+    "PandasEngine",
+    "check_engine",
+    "open_engine",
+]
 
 EngineName = Literal["pandas", "duckdb", "pyspark"]
 
@@ -71,7 +81,10 @@ class DuckDbEngine:
 
     in_parts: InParts | None = None
 
-    def __init__(self) -> None:
+    def __init__(self, *, memory_limit: str | None = None) -> None:
+        """`memory_limit` as DuckDB writes it, such as 4GB; by default four fifths of the machine or container."""
+        self._memory_limit = memory_limit
+        self._spill = tempfile.TemporaryDirectory(prefix="stripe-mavera-duckdb-")
         self._connection: Any = None
 
     def table(self, lake: "Lake", table: str, schema: pa.Schema, *, version: int) -> Any:
@@ -79,10 +92,20 @@ class DuckDbEngine:
         import duckdb
 
         if self._connection is None:
-            self._connection = duckdb.connect()
-            self._connection.execute("SET TimeZone = 'UTC'")
+            self._connection = duckdb.connect(config={"memory_limit": self._memory_limit or "80%"})
+            # Every result is sorted by its key in the end, so no step needs to keep an order.
+            self._connection.execute("SET TimeZone = 'UTC'; SET preserve_insertion_order = false")
+            self._connection.execute(f"SET temp_directory = '{self._spill.name}'")
         relation = self._connection.from_arrow(lake.dataset(table, version=version))
         return relation.select(", ".join(f'"{name}"' for name in schema.names))
+
+
+def check_engine(name: EngineName, *, spark: "SparkChoices | None" = None) -> None:
+    """Refuse an engine that this machine cannot run, before any work is done for it. Raises: EngineError."""
+    if name == "pyspark":
+        from resources.spark import SparkChoices, check
+
+        check(spark or SparkChoices())
 
 
 def open_engine(name: EngineName, *, spark: "SparkChoices | None" = None) -> Engine:

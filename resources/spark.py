@@ -6,7 +6,9 @@ connector is an archive for the JVM (https://docs.delta.io/quick-start/); withou
 the Delta log are read. That is right for tables whose files hold all rows and columns, as those of this product.
 """
 
+import importlib.util
 import re
+import shutil
 import sys
 import warnings
 from collections.abc import Callable, Mapping
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
     from resources.lake import Lake
 
-__all__ = ["SparkChoices", "SparkEngine", "connector_at_hand", "plain_files", "session", "stop"]
+__all__ = ["SparkChoices", "SparkEngine", "check", "connector_at_hand", "plain_files", "session", "stop"]
 
 _NEEDS_PYSPARK: Final = "SEGMENT_ENGINE=pyspark needs PySpark: install the extra, `uv sync --extra spark`"
 _NEEDS_JAVA: Final = (
@@ -82,8 +84,8 @@ def session(choices: SparkChoices) -> Any:
         import pyspark
         from pyspark.errors import PySparkRuntimeError
         from pyspark.sql import SparkSession
-    except ModuleNotFoundError as error:
-        raise EngineError(_NEEDS_PYSPARK) from error
+    except ModuleNotFoundError:
+        raise EngineError(_NEEDS_PYSPARK) from None
     # Rows travel as Arrow, never through PySpark's own conversion to pandas.
     warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
     builder = SparkSession.builder.master(choices.master)
@@ -93,12 +95,22 @@ def session(choices: SparkChoices) -> Any:
         found = builder.getOrCreate()
     except PySparkRuntimeError as error:
         if error.getCondition() == "JAVA_GATEWAY_EXITED":
-            raise EngineError(_NEEDS_JAVA) from error
+            raise EngineError(_NEEDS_JAVA) from None
         raise
     # Unless PYSPARK_PYTHON says otherwise, workers would run whatever Python comes first on their path.
     if found.sparkContext.pythonExec == _FIRST_ON_PATH:
         found.sparkContext.pythonExec = sys.executable
     return found
+
+
+def check(choices: SparkChoices) -> None:
+    """Whether PySpark and Java are here. Raises: EngineError."""
+    if importlib.util.find_spec("pyspark") is None:
+        raise EngineError(_NEEDS_PYSPARK)
+    if shutil.which("java") is None:
+        # JAVA_HOME may still name one: PySpark knows where to look.
+        session(choices)
+        stop()
 
 
 def stop() -> None:

@@ -12,8 +12,15 @@ from resources.spark import SparkChoices, SparkEngine, stop
 
 __all__ = ["needs_spark", "spark_engine"]
 
-# Few rows are done before Spark has written and compiled the code for many.
-_SMALL = {"spark.sql.shuffle.partitions": "2", "spark.sql.codegen.wholeStage": "false"}
+# Few rows are done before Spark has planned again, written and compiled the code for many.
+_SMALL = {
+    "spark.driver.memory": "1g",
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    "spark.default.parallelism": "2",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.shuffle.partitions": "2",
+}
 
 
 def _missing() -> str | None:
