@@ -11,7 +11,7 @@ from segments.prediction.backtest import BacktestRecord, Figures, Split, backtes
 from segments.prediction.charts import calibration_svg, gains_svg
 from segments.prediction.forecast import Forecast, churn_forecast
 from segments.prediction.hazard import Options
-from segments.prediction.histories import HistoriesError
+from segments.prediction.histories import HistoriesError, usable_lines
 from segments.prediction.payments import Payments, payments_from_stripe
 from segments.prediction.probabilities import churn_probability
 from segments.prediction.record import ModelRecord, fit, predict
@@ -37,4 +37,5 @@ __all__ = [
     "month_splits",
     "payments_from_stripe",
     "predict",
+    "usable_lines",
 ]

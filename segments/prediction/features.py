@@ -54,7 +54,7 @@ _OTHERS = ("several_seats", "weekend_signup", "first_cycle")
 
 
 def person_time(histories: Histories, time: Exposure, parts: Sequence[Phase]) -> pd.DataFrame:
-    """The covariates of each line of exposure, and its `days` at risk.
+    """The covariates of each line of exposure, its `days` at risk and the renewal day it follows (`start`).
 
     Tenure is counted in whole months at the start of the cycle, so that it is the same on all its days.
     """
@@ -74,6 +74,7 @@ def person_time(histories: Histories, time: Exposure, parts: Sequence[Phase]) ->
             "weekend_signup": weekday >= 5,
             "first_cycle": time.cycle == 0,
             "days": time.days,
+            "start": time.start,
         }
     )
 

@@ -18,20 +18,12 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
-from segments.prediction.cycles import (
-    LONGEST_COLLECTION,
-    Exposure,
-    Phase,
-    current_cycle,
-    exposure,
-    is_long,
-    phases,
-    renewal_day,
-)
+from segments.prediction.collection import by_renewal, latest_schedule
+from segments.prediction.cycles import Exposure, Phase, exposure, phases
 from segments.prediction.features import FeatureSet, choose, design, person_time
 from segments.prediction.histories import OPEN_END, Histories, Observed
 
-__all__ = ["Cause", "Options", "collection_days", "fit_causes", "survival"]
+__all__ = ["Cause", "Options", "fit_causes", "survival"]
 
 # The ridge is for differences between subscriptions; the level of a phase is left nearly free by scaling it.
 _FREE = 10.0
@@ -60,6 +52,7 @@ class Cause:
     intercept: float
     coefficients: tuple[float, ...]
     recent: tuple[tuple[str, float], ...]  # factor on the odds by phase, from the latest days
+    over: tuple[tuple[str, int, float], ...] = ()  # phase, from which renewal day on, factor then
 
     def hazard(self, frame: pd.DataFrame) -> npt.NDArray[np.float64]:
         """Chance of this cause on one day at risk, for each line of person-time."""
@@ -70,29 +63,15 @@ class Cause:
             odds = np.exp(self.intercept + design(lines, self.features) @ np.asarray(self.coefficients))
             recent = dict(self.recent)
             factors = np.array([recent.get(str(name), 1.0) for name in lines["phase"].cat.categories])
-            odds *= factors[lines["phase"].cat.codes.to_numpy()]
+            phase, start = lines["phase"].cat.codes.to_numpy(), lines["start"].to_numpy()
+            factor = factors[phase]
+            for name, since, other in self.over:
+                if name in lines["phase"].cat.categories:
+                    code = lines["phase"].cat.categories.get_loc(name)
+                    factor = np.where((phase == code) & (start >= since), other, factor)
+            odds *= factor
             result[at_risk] = odds / (1 + odds)
         return result
-
-
-def collection_days(histories: Histories, observed: Observed) -> tuple[int, ...]:
-    """Days after a renewal on which far more subscriptions end than around them: collection gives up.
-
-    A day counts with 20 ends or more and five times the median of the four days on each side, in the whole
-    window or in its last four weeks (a new schedule). Short cycles tell about the days 5 to 26, long ones to 60.
-    """
-    ended = histories.take((histories.canceled >= observed.first) & (histories.canceled <= observed.last))
-    lag = ended.canceled - renewal_day(ended, current_cycle(ended, ended.canceled))
-    told = np.where(is_long(ended), LONGEST_COLLECTION, 26)
-    found: set[int] = set()
-    for since in (observed.first, observed.last - 27):
-        counted = lag[(ended.canceled >= since) & (lag <= told)]
-        counts = np.bincount(counted, minlength=LONGEST_COLLECTION + 1)
-        for day in range(5, LONGEST_COLLECTION + 1):
-            around = np.concatenate([counts[day - 4 : day], counts[day + 1 : day + 5]])
-            if counts[day] >= max(20, 5 * float(np.median(around))):
-                found.add(day)
-    return tuple(sorted(found))
 
 
 def fit_causes(
@@ -113,9 +92,8 @@ def fit_causes(
     for name, kind, own, events in _causes(frame, time.event, reasons, parts):
         at_risk = frame["phase"].isin(own).to_numpy()
         if int(events[at_risk].sum()):
-            latest = time.first[at_risk] > observed.last - options.recent_days
             cause = _fit(name, kind, own, frame[at_risk], events[at_risk], options)
-            causes.append(_adjust(cause, frame[at_risk], events[at_risk], latest, options))
+            causes.append(_adjust(cause, frame[at_risk], events[at_risk], observed, options))
     return tuple(causes)
 
 
@@ -184,7 +162,7 @@ def _fit(
     event: npt.NDArray[np.bool_],
     options: Options,
 ) -> Cause:
-    keys = [column for column in frame.columns if column != "days"]
+    keys = [column for column in frame.columns if column not in ("days", "start")]
     counted = frame.assign(event=event.astype(np.int64))
     cells = counted.groupby(keys, observed=True, sort=True)[["days", "event"]].sum().reset_index()
     features = choose(cells, cells["event"])
@@ -211,22 +189,21 @@ def _fit(
 
 
 def _adjust(
-    cause: Cause,
-    frame: pd.DataFrame,
-    event: npt.NDArray[np.bool_],
-    latest: npt.NDArray[np.bool_],
-    options: Options,
+    cause: Cause, frame: pd.DataFrame, event: npt.NDArray[np.bool_], observed: Observed, options: Options
 ) -> Cause:
     """Set collection days to their latest rate: the schedule is an account setting, changed at a stroke."""
-    if not any(name.startswith("collection") for name in cause.phases):
+    names = [name for name in cause.phases if name.startswith("collection")]
+    if not names:
         return cause
     expected = cause.hazard(frame) * frame["days"].to_numpy()
-    names, phase = list(frame["phase"].cat.categories), frame["phase"].cat.codes.to_numpy()
-    factors = []
-    for name in cause.phases:
-        if name.startswith("collection"):
-            here = latest & (phase == names.index(name))
-            seen, foreseen = float(event[here].sum()), float(expected[here].sum())
-            factor = (seen + options.recent_weight) / (foreseen + options.recent_weight)
-            factors.append((name, round(factor, 6)))
-    return replace(cause, recent=tuple(factors))
+    phase, known = frame["phase"].cat.codes.to_numpy(), list(frame["phase"].cat.categories)
+    # The day at risk is the only one of its phase, so that the renewal tells it.
+    renewal = frame["start"].to_numpy()
+    seen = {}
+    for name in names:
+        here = phase == known.index(name)
+        seen[name] = by_renewal(
+            renewal[here], event[here], expected[here], newest=observed.last - int(name.rpartition("+")[2])
+        )
+    recent, over = latest_schedule(seen, days=options.recent_days, weight=options.recent_weight)
+    return replace(cause, recent=recent, over=over)

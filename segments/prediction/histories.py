@@ -4,9 +4,10 @@ Here: checking the frame, cutting it at a snapshot, finding the days on which ou
 making it from the raw Stripe tables (`stripe_histories`), renewal arithmetic (`cycles`), the model (`hazard`).
 
 A history is one subscription: `row` (its identifier, any type), `created` and `canceled_at` (days; empty means
-not canceled), `plan_id`, `interval` (day, week, month, year), and optionally `interval_count`, `quantity`,
-`country` (or `country_iso3`), `anchor` (first billing day where it isn't `created`) and `reason`
-(voluntary, involuntary; empty when unknown). Days are UTC days, as integers since 1970-01-01 inside.
+not canceled), and optionally `plan_id`, `interval` (day, week, month, year; where it is empty, a year if the name
+of the plan says so, else a month), `interval_count`, `quantity`, `country` (or `country_iso3`), `anchor` (first
+billing day where it isn't `created`) and `reason` (voluntary, involuntary; empty when unknown). Days are UTC days,
+as integers since 1970-01-01 inside.
 """
 
 from dataclasses import dataclass
@@ -30,11 +31,13 @@ __all__ = [
     "known_at",
     "observed_days",
     "to_pandas",
+    "usable_lines",
 ]
 
 INTERVALS = ("day", "week", "month", "year")
 OPEN_END = np.iinfo(np.int64).max
-_REQUIRED = ("row", "created", "canceled_at", "plan_id", "interval")
+_REQUIRED = ("row", "created", "canceled_at")
+_INTERVAL_WORDS = {"monthly": "month", "yearly": "year", "annual": "year", "weekly": "week", "daily": "day"}
 Days = npt.NDArray[np.int64]
 
 
@@ -98,7 +101,12 @@ def as_histories(frame: Any) -> Histories:
     if (created == OPEN_END).any():
         raise HistoriesError(f"histories: `created` is empty in {int((created == OPEN_END).sum())} line(s)")
     canceled = _days(table, "canceled_at")
-    interval = np.char.lower(_text(table, "interval"))
+    words = np.char.strip(np.char.lower(_text(table, "interval")))
+    interval = np.array([_INTERVAL_WORDS.get(word, word) for word in words.tolist()], dtype=np.str_)
+    plan = _text(table, "plan_id")
+    named = np.char.lower(plan)
+    yearly = (np.char.find(named, "year") >= 0) | (np.char.find(named, "annual") >= 0)
+    interval = np.where(interval == "", np.where(yearly, "year", "month"), interval)
     unknown = sorted(set(interval) - set(INTERVALS))
     if unknown:
         raise HistoriesError(f"histories: interval {str(unknown[0])!r} is none of {', '.join(INTERVALS)}")
@@ -115,11 +123,23 @@ def as_histories(frame: Any) -> Histories:
         interval=interval,
         step_months=months.astype(np.int64),
         step_days=days.astype(np.int64),
-        plan=_text(table, "plan_id"),
+        plan=plan,
         country=_text(table, "country" if "country" in table.columns else "country_iso3"),
         seats=np.maximum(_numbers(table, "quantity"), 1),
         reason=_text(table, "reason"),
     )
+
+
+def usable_lines(frame: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Lines with an identifier, a day of beginning and a day of the end or none; for files of others' making."""
+    if any(name not in frame.columns for name in _REQUIRED):
+        return np.ones(len(frame), dtype=np.bool_)
+    days = {name: frame[name].replace("", None) for name in _REQUIRED[1:]}
+    read = {name: pd.to_datetime(of, utc=True, format="ISO8601", errors="coerce") for name, of in days.items()}
+    ends = read["canceled_at"].notna() | days["canceled_at"].isna()
+    known = frame["row"].notna() & frame["row"].ne("")
+    usable: npt.NDArray[np.bool_] = (known & read["created"].notna() & ends).to_numpy(dtype=np.bool_)
+    return usable
 
 
 def to_pandas(frame: Any) -> pd.DataFrame:

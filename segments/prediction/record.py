@@ -16,9 +16,10 @@ import numpy as np
 import pandas as pd
 
 from segments.prediction.baseline import Baseline, fit_baseline, points
+from segments.prediction.collection import collection_days
 from segments.prediction.cycles import phases
 from segments.prediction.features import FeatureSet
-from segments.prediction.hazard import Cause, Options, collection_days, fit_causes, survival
+from segments.prediction.hazard import Cause, Options, fit_causes, survival
 from segments.prediction.histories import Histories, as_histories, day_number, known_at, observed_days
 from segments.prediction.payment_effects import PaymentEffect, fit_effects, with_effects
 from segments.prediction.payments import Payments
@@ -220,6 +221,7 @@ def _cause(values: dict[str, Any]) -> Cause:
         intercept=values["intercept"],
         coefficients=tuple(values["coefficients"]),
         recent=tuple((name, factor) for name, factor in values["recent"]),
+        over=tuple((name, since, factor) for name, since, factor in values["over"]),
     )
 
 

@@ -41,6 +41,39 @@ def test_what_happened_after_the_snapshot_changes_nothing(tmp_path: Path) -> Non
     assert (tmp_path / "whole.out").read_text() == (tmp_path / "cut.out").read_text()
 
 
+@pytest.mark.parametrize("dropped", ["plan_id", "interval", "quantity", "country"])
+def test_a_column_may_be_missing_or_half_empty(dropped: str, tmp_path: Path) -> None:
+    histories = simulate(1_500, seed=1)
+    half = histories[dropped].where(histories.row % 2 == 0, None)
+    for name, frame in (
+        ("without", histories.drop(columns=dropped)),
+        ("half", histories.assign(**{dropped: half})),
+    ):
+        frame.to_csv(tmp_path / f"{name}.csv", index=False)
+        answer = predict_histories(tmp_path / f"{name}.csv", snapshot=_SNAPSHOT, out=tmp_path / "out.csv")
+        chances = pd.read_csv(tmp_path / "out.csv")
+        assert answer.payload["method"] == "hazard"
+        assert chances.p_30d.between(0, 1).all()
+        assert len(chances) == answer.payload["live"]
+
+
+def test_lines_that_cannot_be_read_are_left_out_and_counted(tmp_path: Path) -> None:
+    histories = simulate(300, seed=1)
+    histories.loc[3, "created"] = None
+    histories.loc[4, "canceled_at"] = "soon"
+    histories.to_csv(tmp_path / "histories.csv", index=False)
+    answer = predict_histories(tmp_path / "histories.csv", snapshot=_SNAPSHOT, out=tmp_path / "out.csv")
+    assert (answer.payload["histories"], answer.payload["left_out"]) == (298, 2)
+    assert not pd.read_csv(tmp_path / "out.csv").row.isin([3, 4]).any()
+
+
+def test_few_ends_fall_back_to_the_points_and_say_so(tmp_path: Path) -> None:
+    simulate(40, seed=2).to_csv(tmp_path / "histories.csv", index=False)
+    answer = predict_histories(tmp_path / "histories.csv", snapshot=_SNAPSHOT, out=tmp_path / "out.csv")
+    assert answer.payload["method"] == "points"
+    assert "cancellations are known, 50 are needed for a model" in answer.payload["fallback"]
+
+
 @pytest.mark.parametrize(
     "text",
     [
