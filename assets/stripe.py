@@ -188,14 +188,24 @@ def _materialized(report: "ExtractReport", table: "TableReport") -> dg.Materiali
             "mode": table.mode,
             "upserted": table.upserted,
             "delta_version": table.version,
+            "pages": stream.pages,
             "requests": stream.requests,
             "rate_limited": stream.limited,
             "retried": stream.retried,
+            **_pace(stream),
             "requests_of_run": report.requests,
             "request_budget": report.request_budget or "none",
+            "seconds_of_run": round(report.seconds, 1),
         },
         data_version=dg.DataVersion(f"delta:{table.version}"),
     )
+
+
+def _pace(stream: "StreamReport") -> dict[str, float]:
+    """How fast the stream's list was read, if it was."""
+    if stream.requests_per_second is None or stream.share is None:
+        return {}
+    return {"requests_per_second": round(stream.requests_per_second, 1), "share_of_limit": round(stream.share, 3)}
 
 
 def _quarantine_result(stream: "StreamReport") -> dg.AssetCheckResult:

@@ -97,7 +97,7 @@ class _Extraction:
         self._state = ExtractionState(state, now)
         self._folder, self._now = folder, now
         self._board = ProgressBoard(api.limiter, progress)
-        self._tally = Tally(api, lake)
+        self._tally = Tally(api, lake, self._board)
 
     async def extract(self, streams: tuple[Stream, ...], *, full: bool) -> ExtractReport:
         tally = self._tally

@@ -1,13 +1,14 @@
 """Walking the list of one stream through its windows, with the sub-lists that its objects need.
 
-Here: requests, cursors and their order with the journal: a cursor asks for its next page only when the last one
-is durable, so a killed run fetches one page per cursor again. Not here: the bookkeeping of windows
+Here: requests, cursors and their order with the journal: a page is durable before the next one of its cursor is
+looked at, so a killed run fetches one page per cursor again. A list that cannot be windowed has one cursor, which
+asks for its next page while the last is written. Not here: the bookkeeping of windows
 (`ingest.windows`) and what becomes of the rows (`ingest.commit`).
 """
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from ingest.events import read_events
 from ingest.pages import read_objects
@@ -21,6 +22,7 @@ __all__ = ["ListReader", "first_error"]
 
 _MOST_SUBLISTS = 500
 _LATENCY_TO_BEGIN_WITH = 0.1
+_Opened: TypeAlias = tuple[str, dict[str, Any]]
 
 
 def first_error(group: BaseExceptionGroup) -> BaseException:
@@ -72,12 +74,33 @@ class ListReader:
 
     async def _walk(self, group: asyncio.TaskGroup, window: Window) -> None:
         windows = self.part.windows
-        while window in windows.live:
-            await self._page(group, window)
-            if self.stream.created:
-                self.cursors = self._wanted_cursors()
-                while (stolen := windows.steal(self.cursors, least_rows=self._least_rows)) is not None:
-                    group.create_task(self._walk(group, stolen))
+        ahead: asyncio.Task[Page] | None = None
+        try:
+            while window in windows.live:
+                try:
+                    page = await (ahead or self._ask(window))
+                except CursorGone:
+                    windows.restart(window)
+                    ahead = None
+                    continue
+                durable, opened = await self._take(window, page)
+                del page  # much memory, which need not wait for the disk
+                ahead = None
+                if not self.stream.created and window in windows.live:
+                    ahead = asyncio.create_task(self._ask(window))
+                await durable
+                for parent, work in opened:
+                    group.create_task(self._sublist(parent, work))
+                if self.stream.created:
+                    self.cursors = self._wanted_cursors()
+                    while (stolen := windows.steal(self.cursors, least_rows=self._least_rows)) is not None:
+                        group.create_task(self._walk(group, stolen))
+        finally:
+            if ahead is not None:
+                ahead.cancel()
+
+    async def _ask(self, window: Window) -> Page:
+        return await self._api.list_page(self.stream.path, self._params(window))
 
     def _params(self, window: Window) -> dict[str, Any]:
         params: dict[str, Any] = {"limit": PAGE, **self.stream.params}
@@ -91,12 +114,8 @@ class ListReader:
             params["starting_after"] = window.cursor
         return params
 
-    async def _page(self, group: asyncio.TaskGroup, window: Window) -> None:
-        try:
-            page = await self._api.list_page(self.stream.path, self._params(window))
-        except CursorGone:
-            self.part.windows.restart(window)
-            return
+    async def _take(self, window: Window, page: Page) -> "tuple[asyncio.Future[None], list[_Opened]]":
+        """Book a page and stage its rows; when they are durable, and the sub-lists that they open."""
         if self._on_page is not None:
             self._on_page(page)
         provenance = Provenance(page.read_at, page.read_at, "api", self._api.kind.live)
@@ -105,7 +124,7 @@ class ListReader:
         created, last_id = _marks(page.data)
         if page.has_more and last_id is None:
             raise StripeError(f"{self.stream.operation}: a page without an id to go on from")
-        opened = [(parent, {"object": source, "read_at": page.read_at}) for parent, source in read.unfinished]
+        opened: list[_Opened] = [(parent, {"object": source, "read_at": page.read_at}) for parent, source in read.unfinished]
         for _ in opened:
             await self._room.acquire()
         # From here to the write nothing may wait: the journal must never know a cursor without its page's rows.
@@ -113,11 +132,7 @@ class ListReader:
         self.part.add(pages=1, seen=len(page.data))
         if page.data and isinstance(page.data[0], dict):
             self.part.fields |= page.data[0].keys()
-        durable = self._staging.write(self.part, read.rows, opened=opened)
-        del page, read  # much memory, which need not wait for the disk
-        await durable
-        for parent, work in opened:
-            group.create_task(self._sublist(parent, work))
+        return self._staging.write(self.part, read.rows, opened=opened), opened
 
     async def read_parent(self, parent: dict[str, str]) -> None:
         """Stage the whole list of one parent, for a list that is given for one parent at a time only."""

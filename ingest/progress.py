@@ -29,6 +29,8 @@ class ProgressBoard:
         self._readers: dict[str, ListReader] = {}
         self._states: dict[str, StreamState] = {}
         self._history: dict[str, deque[tuple[float, int]]] = {}
+        self._begun: dict[str, tuple[float, int]] = {}
+        self._paces: dict[str, float] = {}
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -46,9 +48,14 @@ class ProgressBoard:
         """Follow a reader."""
         self._readers[stream] = reader
         self._states[stream] = "reading"
+        self._begun[stream] = self._asked(reader)
 
     def put(self, stream: str, state: StreamState) -> None:
         """Tell what a stream is at; its end is logged."""
+        begun = self._begun.pop(stream, None)
+        if begun is not None:  # it has been read
+            at, requests = self._asked(self._readers[stream])
+            self._paces[stream] = (requests - begun[1]) / max(at - begun[0], _TICK_SECONDS)
         self._states[stream] = state
         if state in ("done", "failed"):
             counts = self._readers[stream].part.counts
@@ -60,6 +67,14 @@ class ProgressBoard:
                 pages=counts.get("pages", 0),
             )
 
+    def pace(self, stream: str) -> tuple[float, float] | None:
+        """Requests a second of a stream's list while it was read, and the share of the operation's limit."""
+        rate = self._paces.get(stream)
+        return None if rate is None else (rate, rate / self._limiter.operation_per_second)
+
+    def _asked(self, reader: ListReader) -> tuple[float, int]:
+        return asyncio.get_running_loop().time(), self._limiter.usage_of(reader.stream.operation).requests
+
     async def _tick(self) -> None:
         while True:
             self._tell()
@@ -70,10 +85,8 @@ class ProgressBoard:
             self._progress(tuple(self._snapshot(name, reader) for name, reader in self._readers.items()))
 
     def _snapshot(self, name: str, reader: ListReader) -> StreamProgress:
-        operation = reader.stream.operation
-        requests = self._limiter.usage_of(operation).requests
         history = self._history.setdefault(name, deque(maxlen=_WINDOW_TICKS))
-        history.append((asyncio.get_running_loop().time(), requests))
+        history.append(self._asked(reader))
         passed = history[-1][0] - history[0][0]
         rate = (history[-1][1] - history[0][1]) / passed if passed > 0 else 0.0
         rows_left = reader.part.windows.rows_left

@@ -57,7 +57,8 @@ class StreamReport:
     """One stream of the run: what was asked, seen and refused. `requests` are those of its operations.
 
     Of the lists of a load: `seen` objects came, `staged` became rows, `distinct` ids were among them, and `fields`
-    are names at their top level.
+    are names at their top level. `requests_per_second` is the pace at which the list was read and `share` its part
+    of the operation's limit; None if it was not read.
     """
 
     stream: str
@@ -71,6 +72,8 @@ class StreamReport:
     staged: int
     distinct: int
     fields: tuple[str, ...] = ()
+    requests_per_second: float | None = None
+    share: float | None = None
     error: str | None = None
 
 

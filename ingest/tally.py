@@ -6,6 +6,7 @@ Here: collecting and the mode of each table. Not here: the shape of the report (
 from collections.abc import Iterable
 
 from ingest.commit import TableWrite, lake_table
+from ingest.progress import ProgressBoard
 from ingest.report import ExtractReport, Mode, StreamReport, TableReport
 from ingest.staging import QUARANTINE_TABLE, Part
 from ingest.streams import EVENTS, STREAMS, Stream
@@ -18,8 +19,8 @@ __all__ = ["Tally"]
 class Tally:
     """What a run has come to so far; `errors` and `unfinished` are by stream."""
 
-    def __init__(self, api: StripeApi, lake: Lake) -> None:
-        self._api, self._lake = api, lake
+    def __init__(self, api: StripeApi, lake: Lake, board: ProgressBoard) -> None:
+        self._api, self._lake, self._board = api, lake, board
         self._parts: dict[str, list[Part]] = {}
         self._written: dict[str, list[TableWrite]] = {}
         self.backfilled: set[str] = set()
@@ -93,6 +94,7 @@ class Tally:
         usages = [usage for name, usage in self._api.limiter.usage.items() if _belongs(name, stream)]
         error = self.errors.get(stream.table)
         lists = [part.counts for part in parts if part.name == stream.table]
+        pace, share = self._board.pace(stream.table) or (None, None)
         return StreamReport(
             stream=stream.table,
             mode=self._mode(stream, bool(set(stream.tables) & self._written.keys())),
@@ -105,6 +107,8 @@ class Tally:
             staged=sum(counts.get(f"rows:{stream.table}", 0) - counts.get("again", 0) for counts in lists),
             distinct=sum(counts.get("distinct", 0) for counts in lists),
             fields=tuple(sorted({name for part in parts for name in part.fields})),
+            requests_per_second=pace,
+            share=share,
             error=self.unfinished.get(stream.table) if error is None else str(error),
         )
 
