@@ -2,13 +2,18 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from resources.limiter import Limiter, key_kind
+from resources.state import State, metadata
+from resources.state.extraction import SharedPace
 
 _LIST = "GET /v1/charges"
+_BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Time:
@@ -37,8 +42,9 @@ class Time:
                 if not task.done() and self._waiting:
                     self._waiting.sort(key=lambda entry: entry[0])
                     at, future = self._waiting.pop(0)
-                    self.now = max(self.now, at)
-                    future.set_result(None)
+                    if not future.done():  # its sleeper was not cancelled
+                        self.now = max(self.now, at)
+                        future.set_result(None)
             task.result()
 
         asyncio.run(drive())
@@ -205,3 +211,44 @@ def test_those_who_wait_for_a_place_get_it_in_turn_and_one_full_operation_holds_
     entered = asyncio.run(scenario())
     for operation in "ab":
         assert [name for name in entered if name[0] == operation] == [f"{operation}{n}" for n in range(6)]
+
+
+def test_runs_that_share_the_state_keep_one_pace_together(tmp_path: Path) -> None:
+    time = Time()
+    database = State(f"sqlite:///{tmp_path}/state.db")
+    metadata.create_all(database.engine)
+    departures: dict[str, list[float]] = {"first": [], "second": []}
+
+    async def run(name: str, seconds: float) -> None:
+        limiter = _limiter(time, 100)
+        pace = SharedPace(database, "acct", name, lambda: _BEGIN + timedelta(seconds=time.now))
+
+        async def beat() -> None:
+            while True:
+                count, lowest = pace.exchange(limiter.learned())
+                limiter.share_with(count)
+                limiter.heed(lowest)
+                await time.sleep(1.0)
+
+        async def read() -> None:
+            while time.now < seconds:
+                async with limiter.slot(_LIST):
+                    departures[name].append(time.now)
+                    limiter.succeeded(_LIST, 0.1)
+
+        beating = asyncio.ensure_future(beat())
+        await asyncio.gather(*(read() for _ in range(8)))
+        beating.cancel()
+        pace.leave()
+
+    async def both() -> None:
+        await asyncio.gather(run("first", 6.0), run("second", 12.0))
+
+    time.run(both())
+    together = sorted(departures["first"] + departures["second"])
+    shared = [at for at in together if at >= 2.0]  # a run hears of the other within a second
+    assert max(sum(begin <= at < begin + 1.0 for at in shared) for begin in shared) <= 25
+    halves = [sum(1.0 <= at < 6.0 for at in departures[name]) for name in ("first", "second")]
+    assert min(halves) >= 45
+    alone = sum(8.0 <= at < 12.0 for at in departures["second"])
+    assert alone >= 80  # the pace of a run that left is taken up
