@@ -1,69 +1,66 @@
--- Exact: a customer's fractions are brought to one denominator, converted by exact rates, rounded half to even.
+-- Exact: fractions of one customer are brought to one denominator, converted by exact rates and rounded half to even.
 WITH rates(currency, top, bottom, day) AS (
     VALUES ('usd', 1, 1, NULL::DATE), ('eur', 108531, 100000, DATE '2026-05-14'), ('gbp', 127113, 100000, DATE '2026-05-14')
 ),
 amounts AS (
     SELECT
-        customer, currency, mrr <> '0' AS counts, complete AND mrr IS NOT NULL AND mrr_committed IS NOT NULL AS known,
+        customer, m.currency, mrr <> '0' AS counts,
+        complete AND mrr IS NOT NULL AND mrr_committed IS NOT NULL AND (top IS NOT NULL OR mrr = '0') AS known,
         split_part(mrr, '/', 1)::HUGEINT AS n,
         coalesce(nullif(split_part(mrr, '/', 2), ''), '1')::HUGEINT AS d,
         split_part(mrr_committed, '/', 1)::HUGEINT AS committed_n,
-        coalesce(nullif(split_part(mrr_committed, '/', 2), ''), '1')::HUGEINT AS committed_d
-    FROM subscription_mrr
+        coalesce(nullif(split_part(mrr_committed, '/', 2), ''), '1')::HUGEINT AS committed_d,
+        coalesce(top, 0) AS top, coalesce(bottom, 1) AS bottom, day,
+        mrr, count(*) OVER (PARTITION BY customer) AS together
+    FROM subscription_mrr AS m LEFT JOIN rates USING (currency)
     WHERE customer IS NOT NULL
 ),
 by_currency AS (
     SELECT
         customer, currency, bool_and(known) AS known, count(*) FILTER (counts OR NOT known) AS subscriptions,
-        bool_or(counts) AS counts, list(n) AS ns, list(d) AS ds, list(committed_n) AS committed_ns,
-        list(committed_d) AS committed_ds
+        bool_or(counts) AS counts, any_value(top) AS top, any_value(bottom) AS bottom, min(day) AS day,
+        list_reduce(list(d), lambda a, b: lcm(a, b)) AS d,
+        list_reduce(list(committed_d), lambda a, b: lcm(a, b)) AS committed_d,
+        list({'n': n, 'd': d, 'committed_n': committed_n, 'committed_d': committed_d}) AS parts
     FROM amounts
+    WHERE together > 1
     GROUP BY customer, currency
-),
-common AS (
-    SELECT
-        *,
-        CASE WHEN len(ds) = 1 THEN ds[1] ELSE list_reduce(ds, lambda a, b: lcm(a, b)) END AS d,
-        CASE WHEN len(ds) = 1 THEN committed_ds[1]
-            ELSE list_reduce(committed_ds, lambda a, b: lcm(a, b)) END AS committed_d
-    FROM by_currency
 ),
 added AS (
     SELECT
-        customer, currency, known, subscriptions, counts, d, committed_d,
-        CASE WHEN len(ns) = 1 THEN ns[1]
-            ELSE list_sum(list_transform(list_zip(ns, ds), lambda x: x[1] * (d // x[2])))::HUGEINT END AS n,
-        CASE WHEN len(ns) = 1 THEN committed_ns[1]
-            ELSE list_sum(list_transform(list_zip(committed_ns, committed_ds),
-                lambda x: x[1] * (committed_d // x[2])))::HUGEINT END AS committed_n
-    FROM common
+        *, list_sum(list_transform(parts, lambda x: x.n * (d // x.d)))::HUGEINT AS n,
+        list_sum(list_transform(parts, lambda x: x.committed_n * (committed_d // x.committed_d)))::HUGEINT
+            AS committed_n
+    FROM by_currency
 ),
-worth AS (
+converted AS (
     SELECT
-        customer,
-        bool_and(known AND (rates.currency IS NOT NULL OR NOT counts)) AS complete,
-        sum(subscriptions)::BIGINT AS subscriptions,
-        coalesce(string_agg(
-            a.currency || ' ' || n // gcd(n, d) || CASE WHEN d = gcd(n, d) THEN '' ELSE '/' || d // gcd(n, d) END,
-            '; ' ORDER BY a.currency) FILTER (counts), '') AS amounts,
+        customer, bool_and(known) AS complete, sum(subscriptions)::BIGINT AS subscriptions,
+        coalesce(string_agg(currency || ' ' || n // gcd(n, d)
+            || CASE WHEN d = gcd(n, d) THEN '' ELSE '/' || d // gcd(n, d) END, '; ' ORDER BY currency)
+            FILTER (counts), '') AS amounts,
         min(day) FILTER (counts) AS rate_date,
-        list(n * top) AS ns, list(d * bottom) AS ds,
-        list(committed_n * top) AS committed_ns, list(committed_d * bottom) AS committed_ds
-    FROM added AS a LEFT JOIN rates USING (currency)
+        list_reduce(list(d * bottom), lambda a, b: lcm(a, b)) AS d,
+        list_reduce(list(committed_d * bottom), lambda a, b: lcm(a, b)) AS committed_d,
+        list({'n': n * top, 'd': d * bottom, 'committed_n': committed_n * top, 'committed_d': committed_d * bottom})
+            AS parts
+    FROM added
     GROUP BY customer
 ),
 totals AS (
     SELECT
+        customer, known AS complete, (counts OR NOT known)::BIGINT AS subscriptions,
+        CASE WHEN counts THEN currency || ' ' || mrr ELSE '' END AS amounts,
+        CASE WHEN counts THEN day END AS rate_date, n * top AS n, d * bottom AS d, committed_n * top AS committed_n,
+        committed_d * bottom AS committed_d
+    FROM amounts
+    WHERE together = 1
+    UNION ALL
+    SELECT
         customer, complete, subscriptions, amounts, rate_date,
-        CASE WHEN len(ds) = 1 THEN ds[1] ELSE list_reduce(ds, lambda a, b: lcm(a, b)) END AS d,
-        CASE WHEN len(ds) = 1 THEN ns[1]
-            ELSE list_sum(list_transform(list_zip(ns, ds), lambda x: x[1] * (d // x[2])))::HUGEINT END AS n,
-        CASE WHEN len(ds) = 1 THEN committed_ds[1]
-            ELSE list_reduce(committed_ds, lambda a, b: lcm(a, b)) END AS committed_d,
-        CASE WHEN len(ds) = 1 THEN committed_ns[1]
-            ELSE list_sum(list_transform(list_zip(committed_ns, committed_ds),
-                lambda x: x[1] * (committed_d // x[2])))::HUGEINT END AS committed_n
-    FROM worth
+        list_sum(list_transform(parts, lambda x: x.n * (d // x.d)))::HUGEINT, d,
+        list_sum(list_transform(parts, lambda x: x.committed_n * (committed_d // x.committed_d)))::HUGEINT, committed_d
+    FROM converted
 ),
 rounded AS (
     SELECT

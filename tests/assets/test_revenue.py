@@ -59,11 +59,12 @@ def test_a_repeated_run_computes_only_the_subscription_that_changed(
     state.migrate()
     computed: list[list[str]] = []
     table = mrr_table._Calculation.table
-    monkeypatch.setattr(
-        mrr_table._Calculation,
-        "table",
-        lambda calculation, rows: computed.append(rows["id"].to_pylist()) or table(calculation, rows),
-    )
+
+    def counted(calculation: Any, rows: pa.Table) -> pa.Table:
+        computed.append(rows["id"].to_pylist())
+        return table(calculation, rows)
+
+    monkeypatch.setattr(mrr_table._Calculation, "table", counted)
     before = FIRST - timedelta(hours=1)
     for name in ("prices", "coupons", "invoice_lines"):
         _store(lake, name)
