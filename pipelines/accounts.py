@@ -9,7 +9,7 @@ names their variables. Not here: partitions and runs (`pipelines.partitions`).
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -80,6 +80,7 @@ class Accounts:
     file: Path
     entries: Mapping[str, Mapping[str, Any]]
     variables: Mapping[str, str]
+    _made: dict[str, Settings] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -90,6 +91,11 @@ class Accounts:
         """The settings of one account. Raises: AccountsError."""
         if name is None:
             raise AccountsError(f"there are several accounts: name one of {', '.join(self.names)} with --account")
+        if name not in self._made:
+            self._made[name] = self._make(name)
+        return self._made[name]
+
+    def _make(self, name: str) -> Settings:
         if name not in self.entries:
             raise AccountsError(f"{self.file} has no account {name!r}; it has {', '.join(self.names) or 'none'}")
         entry = self.entries[name]
@@ -179,4 +185,12 @@ def load_accounts(settings: Settings) -> Accounts:
             raise AccountsError(
                 f"{file}: {name!r} is no account; write [name] with up to 40 of a-z, 0-9 and hyphens"
             )
-    return Accounts(settings, file, entries, Settings.variables())
+    global _last
+    found = Accounts(settings, file, entries, Settings.variables())
+    # What was made for a tick serves the next one, as long as nothing has changed.
+    if _last is None or _last != found:
+        _last = found
+    return _last
+
+
+_last: Accounts | None = None

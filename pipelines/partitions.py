@@ -5,13 +5,16 @@ Not here: who the accounts are (`pipelines.accounts`), what is decided for one (
 `pipelines.schedules`).
 """
 
-import json
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import dagster as dg
+from pydantic import BaseModel
+from sqlalchemy.engine import make_url
 
-from pipelines.accounts import Accounts, AccountsError, load_accounts
+from pipelines.accounts import AccountsError, load_accounts
 from pipelines.jobs import backfill, maintain, refresh
 from pipelines.selection import PLAN, tables_to_make
 from pipelines.settings import Settings
@@ -21,6 +24,8 @@ __all__ = ["ACCOUNTS", "doors_by_account", "jobs_by_account", "schedules_by_acco
 
 ACCOUNTS: Final = dg.DynamicPartitionsDefinition(name="stripe_account")
 _PARTITION: Final = "dagster/partition"
+# Dagster gives a tick a minute.
+_LONGEST_TICK_SECONDS: Final = 30
 
 Doors = Callable[[Settings], dict[str, Any]]
 
@@ -146,46 +151,60 @@ def _each_account(settings: Settings, doors: Doors, single: dg.SensorDefinition)
         default_status=single.default_status,
         description=f"{single.description} For each account.",
     )
-    @redacting_errors
     def each(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         """One cursor for each account; an account whose look fails is told and stops no other."""
         accounts = load_accounts(settings)
         register_secrets(*accounts.secrets)
+        kept = _Cursors.model_validate_json(context.cursor or "{}")
         known = set(context.instance.get_dynamic_partitions(str(ACCOUNTS.name)))
-        cursors: dict[str, str | None] = json.loads(context.cursor or "{}")
-        kept: dict[str, str | None] = {}
+        due = kept.in_turn([name for name in accounts.names if name in known])
+        until = time.monotonic() + _LONGEST_TICK_SECONDS
         requests: list[dg.RunRequest] = []
-        said: list[str] = []
-        for name in accounts.names:
-            if name not in known:
-                continue
+        failed: list[str] = []
+        for name in due:
             try:
-                seen = _look(single, doors, accounts, name, instance=context.instance, cursor=cursors.get(name))
+                own = accounts.settings(name)
+                if _has_run(own):
+                    seen = _look(single, doors(own), instance=context.instance, cursor=kept.of.get(name))
+                    kept.of[name] = seen.cursor or kept.of.get(name)
+                    requests += [_of_account(name, request) for request in seen.run_requests or ()]
             except Exception as error:  # noqa: BLE001 - whatever one account meets, the others are looked at
                 context.log.error(f"{name}: {redact(str(error))}")
-                said.append(f"{name} failed")
-                kept[name] = cursors.get(name)
-                continue
-            kept[name] = cursors.get(name) if seen.cursor is None else seen.cursor
-            requests += [_of_account(name, request) for request in seen.run_requests or ()]
-        reason = None if requests else "; ".join(said) or f"nothing to do for {len(kept)} accounts"
-        return dg.SensorResult(run_requests=requests, skip_reason=reason, cursor=json.dumps(kept))
+                failed.append(name)
+            kept.last = name
+            if time.monotonic() > until:
+                break
+        said = f"nothing to do for {len(due)} accounts" + "".join(f"; {name} failed" for name in failed)
+        cursor = kept.model_dump_json()
+        return dg.SensorResult(run_requests=requests, skip_reason=None if requests else said, cursor=cursor)
 
     return each
 
 
+class _Cursors(BaseModel):
+    """The cursor of each account, and the one looked at last: after a tick that took too long, it goes on there."""
+
+    of: dict[str, str | None] = {}
+    last: str | None = None
+
+    def in_turn(self, names: list[str]) -> list[str]:
+        """The accounts, beginning after the last one; what has left is forgotten."""
+        self.of = {name: cursor for name, cursor in self.of.items() if name in set(names)}
+        begin = names.index(self.last) + 1 if self.last in names else 0
+        return names[begin:] + names[:begin]
+
+
+def _has_run(settings: Settings) -> bool:
+    """Whether there is a state to look into; looking would make it, and two hundred take a while."""
+    url = make_url(settings.state_url)
+    return url.get_backend_name() != "sqlite" or Path(str(url.database)).exists()
+
+
 def _look(
-    single: dg.SensorDefinition,
-    doors: Doors,
-    accounts: Accounts,
-    name: str,
-    *,
-    instance: dg.DagsterInstance,
-    cursor: str | None,
+    single: dg.SensorDefinition, doors: Mapping[str, Any], *, instance: dg.DagsterInstance, cursor: str | None
 ) -> dg.SensorResult:
-    """What the sensor of one account says, with this account's doors."""
-    made = doors(accounts.settings(name))
-    given: Mapping[str, Any] = {key: made[key] for key in single.required_resource_keys}
+    """What the sensor of one account says, with the doors of this account."""
+    given = {key: dg.ResourceDefinition.hardcoded_resource(doors[key]) for key in single.required_resource_keys}
     with dg.build_sensor_context(instance=instance, cursor=cursor, resources=given) as context:
         said = single(context)
     return said if isinstance(said, dg.SensorResult) else dg.SensorResult()
