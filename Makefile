@@ -5,10 +5,11 @@ UV_VERSION := 0.13.9
 UV := .uv/bin/uv
 BIN := .venv/bin
 STAMP := .venv/.installed
+SPARK := .venv/.spark
 export UV_PROJECT_ENVIRONMENT := .venv
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: run ui test check sbom audit bench soak docs clean help
+.PHONY: run ui test check sbom audit bench soak spark docs clean help
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -23,6 +24,14 @@ $(STAMP): $(UV) pyproject.toml uv.lock
 	@$(UV) sync --frozen --quiet --compile-bytecode --python $(PYTHON)
 	@touch $@
 
+# PySpark is 456 MB to download, and useless without Java.
+$(SPARK): $(STAMP)
+	@if command -v java >/dev/null; then $(UV) sync --frozen --quiet --inexact --extra spark; \
+	else echo "PySpark is left out: there is no Java (17 or newer) on this machine"; fi
+	@touch $@
+
+spark: $(SPARK) ## PySpark beside the rest, for SEGMENT_ENGINE=pyspark
+
 run: $(STAMP) ## the whole job: Stripe, segments, plan, Mavera, summary
 	@$(BIN)/stripe-mavera run
 
@@ -30,7 +39,7 @@ ui: $(STAMP) ## the Dagster UI on the same graph
 	@$(BIN)/stripe-mavera ui
 
 test: $(STAMP) check ## lint, types and all tests
-	@$(BIN)/pytest -n 2 -m "not soak" tests
+	@$(BIN)/pytest -n 2 -rs -m "not soak" tests
 
 check: $(STAMP) sbom audit ## lint, types, arrows between rooms, secrets left in files, bill of materials, audit
 	@$(BIN)/ruff check .
@@ -49,8 +58,8 @@ audit: $(UV) ## known vulnerabilities of what is installed with the product; ask
 bench: $(STAMP) ## speed, on a simulated account of 10,000 customers
 	@$(BIN)/python -m benchmarks.refresh
 
-soak: $(STAMP) ## the long proofs
-	@$(BIN)/pytest -n 2 -m soak tests
+soak: $(STAMP) $(SPARK) ## the long proofs
+	@$(BIN)/pytest -n 2 -rs -m soak tests
 
 docs: $(STAMP) ## write settings, commands, permissions and tables into the documentation
 	@$(BIN)/python -m pipelines.reference README.md docs/*.md
