@@ -6,13 +6,15 @@ in this module retries, as running a step again must never pay again (the ledger
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import dagster as dg
 from pydantic import Field
 
+from activation.endings import Ending
 from activation.tables import MAVERA_TABLES
 from assets.account import PaidWork, open_account
 from assets.tables import OWNERS, key_check_spec, stored, table_asset, table_spec
@@ -33,6 +35,8 @@ __all__ = ["MAVERA_ASSETS"]
 
 _CELLS: Final = "segments/released_cells"
 _COHORTS: Final = "segments/churn_cohorts"
+# A check says in a line what waits; the table has all.
+_MOST_REASONS: Final = 4
 _MADE: Final = [name for name in MAVERA_TABLES if name != "plan"]
 
 
@@ -111,6 +115,9 @@ def plan(
             "plan_hash": made.hash,
             "credits_at_worst": made.credits,
             "operations": dict(made.counts),
+            "to_create": made.counts.get("create", 0),
+            "to_update": made.counts.get("update", 0),
+            "held": made.counts.get("held", 0),
             "suppressed": len(made.suppressed),
             "requires_person": list(made.requires_person),
             "plan": _plan_markdown(made),
@@ -228,6 +235,7 @@ def _figures(report: "ApplyReport") -> dict[str, Any]:
         "plan_hash": report.plan_hash,
         "approval": f"{report.approval.mode}: {report.approval.reason}",
         "endings": dict(report.counts),
+        **{ending: report.counts.get(ending, 0) for ending in get_args(Ending)},
         "credits_counted": report.credits_counted,
         "credits_settled": report.credits_settled,
         "alerts": list(report.alerts),
@@ -235,14 +243,22 @@ def _figures(report: "ApplyReport") -> dict[str, Any]:
 
 
 def _waiting(report: "ApplyReport") -> dg.AssetCheckResult:
-    open_rows = {name: count for name, count in report.counts.items() if name not in ("done", "unchanged")}
-    what = ", ".join(f"{count} {name}" for name, count in sorted(open_rows.items()))
+    open_rows = Counter(
+        f"{row.ending}: {'; '.join(filter(None, (row.reason, row.next_action)))}"
+        for row in report.rows
+        if row.ending not in ("done", "unchanged")
+    )
+    told = [f"{count} {what}" for what, count in open_rows.most_common(_MOST_REASONS)]
+    if len(open_rows) > _MOST_REASONS:
+        told.append(f"{len(open_rows) - _MOST_REASONS} more reasons are in mavera/outcomes")
+    if not report.approval.approved:
+        told.append(f"stripe-mavera approve {report.plan_hash[:12]}, then stripe-mavera apply")
     return dg.AssetCheckResult(
         check_name="nothing_waits",
         asset_key=["mavera", "outcomes"],
         passed=not open_rows and report.approval.approved,
         severity=dg.AssetCheckSeverity.WARN,
-        description=what or report.approval.reason,
+        description=". ".join(told) or report.approval.reason,
         metadata={"endings": dict(report.counts)},
     )
 

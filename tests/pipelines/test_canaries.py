@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from socket import SHUT_RDWR, create_connection, socket
@@ -99,7 +99,6 @@ def _read_back(folder: Path, *, customers: int) -> tuple[dict[str, str], set[str
         panel = sandbox.mavera.removesuffix("/api/v1")
         places["bodies that Mavera received"] = httpx.get(f"{panel}/_sandbox/ledger", trust_env=False).text
         places["bytes on the wire"] = "\n".join(kept.decode("utf-8", "replace") for kept in wire.sent)
-    assert places["bytes on the wire"].count("\nPOST /api/v1/") >= 5
     places["log"] = (folder / "all.log").read_text(encoding="utf-8")
     for path in sorted((folder / "data" / "dagster").rglob("*.db")):
         places[f"Dagster's {path.name}"] = _dump(path)
@@ -129,7 +128,7 @@ def _run(sandbox: Sandbox, wire: _Wire, folder: Path, command: str, *, exit_code
         cwd=_ROOT,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     assert ended.returncode == exit_code, ended.stdout + ended.stderr
@@ -183,8 +182,10 @@ def _around(text: str, hit: re.Match[str]) -> str:
     return text[max(hit.start() - 60, 0) : hit.end() + 30]
 
 
-def _leaks(folder: Path, *, customers: int) -> dict[str, dict[str, list[str]]]:
+def _leaks(folder: Path, *, customers: int, surfaces: Sequence[str]) -> dict[str, dict[str, list[str]]]:
     places, ids = _read_back(folder, customers=customers)
+    for surface in surfaces:
+        assert f"POST /api/v1/{surface} " in places["bytes on the wire"], f"nothing was sent to {surface}"
     # The one place where a key belongs: the header that Mavera knows us by.
     wire = places["bytes on the wire"]
     places["bytes on the wire"] = wire.replace(f"Authorization: Bearer {_MAVERA_KEY}\r\n", "")
@@ -193,10 +194,11 @@ def _leaks(folder: Path, *, customers: int) -> dict[str, dict[str, list[str]]]:
 
 
 def test_no_text_of_a_customer_no_id_and_no_key_leaves_a_whole_run(tmp_path: Path) -> None:
-    assert _leaks(tmp_path, customers=200) == {}
+    assert _leaks(tmp_path, customers=200, surfaces=["personas"]) == {}
 
 
 @pytest.mark.soak
 def test_no_text_of_a_customer_no_id_and_no_key_leaves_a_run_with_every_surface(tmp_path: Path) -> None:
     """Large enough for each kind of paid work."""
-    assert _leaks(tmp_path, customers=800) == {}
+    surfaces = ["personas", "generations", "mave/chat", "responses", "brand-voices"]
+    assert _leaks(tmp_path, customers=800, surfaces=surfaces) == {}
