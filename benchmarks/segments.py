@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ REPORTING = {"rates": RATES, "reporting_currency": "usd"}
 
 
 def run_all(
-    raw: dict[str, Any], place: Callable[[str, pa.Table], Any] | None = None
+    raw: dict[str, Any], place: Callable[[str, pa.Table], Any] | None = None, *, as_of: datetime = AS_OF
 ) -> Iterator[tuple[str, pa.Table]]:
     """Every segment table in order, each made from the raw sources and the tables before it.
 
@@ -48,7 +49,7 @@ def run_all(
         made[name] = place(name, table) if place else table
         return name, table
 
-    yield keep("mrr_tiers", mrr_tiers(raw["subscription_mrr"], raw["customers"], **REPORTING, as_of=AS_OF))
+    yield keep("mrr_tiers", mrr_tiers(raw["subscription_mrr"], raw["customers"], **REPORTING, as_of=as_of))
     yield keep(
         "customer_mrr_months",
         customer_mrr_months(
@@ -56,16 +57,16 @@ def run_all(
             raw["invoices"],
             subscription_items=raw["subscription_items"],
             prices=raw["prices"],
-            as_of=AS_OF,
+            as_of=as_of,
         ),
     )
     yield keep(
         "mrr_movements",
         mrr_movements(
             made["customer_mrr_months"],
-            rates=dict.fromkeys(_months(), RATES),
+            rates=dict.fromkeys(_months(as_of), RATES),
             reporting_currency="usd",
-            as_of=AS_OF,
+            as_of=as_of,
         ),
     )
     yield keep(
@@ -80,16 +81,16 @@ def run_all(
             raw["disputes"],
             customer_mrr_months=made["customer_mrr_months"],
             reporting_currency="usd",
-            as_of=AS_OF,
+            as_of=as_of,
         ),
     )
     yield keep("customer_markets", customer_markets(raw["customers"], raw["charges"], raw["payment_methods"]))
     yield keep(
-        "markets", markets(raw["charges"], raw["disputes"], made["customer_markets"], **REPORTING, as_of=AS_OF)
+        "markets", markets(raw["charges"], raw["disputes"], made["customer_markets"], **REPORTING, as_of=as_of)
     )
     yield keep(
         "disputes_by_reason",
-        disputes_by_reason(raw["disputes"], raw["charges"], raw["invoice_lines"], as_of=AS_OF),
+        disputes_by_reason(raw["disputes"], raw["charges"], raw["invoice_lines"], as_of=as_of),
     )
     yield keep(
         "growth",
@@ -102,7 +103,7 @@ def run_all(
             raw["disputes"],
             raw["refunds"],
             raw["customers"],
-            as_of=AS_OF,
+            as_of=as_of,
         ),
     )
     yield keep(
@@ -115,13 +116,13 @@ def run_all(
             raw["disputes"],
             raw["charges"],
             reporting_currency="usd",
-            as_of=AS_OF,
+            as_of=as_of,
         ),
     )
 
 
-def _months() -> list[Any]:
-    first = AS_OF.date().replace(day=1)
+def _months(as_of: datetime) -> list[Any]:
+    first = as_of.date().replace(day=1)
     return [
         first.replace(year=first.year - (back >= first.month), month=(first.month - back - 1) % 12 + 1)
         for back in range(1, 12)
