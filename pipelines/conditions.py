@@ -29,6 +29,10 @@ _follows: Final = (
     & ~dg.AutomationCondition.any_deps_missing()
     & ~dg.AutomationCondition.any_deps_in_progress()
     & ~dg.AutomationCondition.in_progress()
+    # The months of a backfill are runs of their own: what follows waits for the last of them.
+    & ~dg.AutomationCondition.asset_matches(
+        dg.AssetKey(["stripe", "reconciliation"]), dg.AutomationCondition.in_progress()
+    )
 )
 
 FOLLOW_UP: Final = dg.AutomationConditionSensorDefinition(

@@ -26,6 +26,7 @@ RAW, OTHER, SEGMENT, CELLS, PLAN, PAID = (
     "mavera/plan",
     "mavera/personas",
 )
+SWEEP = "stripe/reconciliation"
 
 
 class Account:
@@ -33,7 +34,7 @@ class Account:
 
     def __init__(self, instance: DagsterInstance) -> None:
         self.version = 1
-        self._instance = instance
+        self.instance = instance
         self._cursor: Any = None
         versions = self
 
@@ -52,8 +53,12 @@ class Account:
 
             return made
 
+        @dg.asset(key=SWEEP.split("/"))
+        def sweep() -> None:
+            return None
+
         follow = ((SEGMENT, RAW), (CELLS, SEGMENT), (PLAN, CELLS), (PAID, PLAN))
-        self.definitions = dg.Definitions(assets=[raw, *(table(*pair) for pair in follow)])
+        self.definitions = dg.Definitions(assets=[raw, sweep, *(table(*pair) for pair in follow)])
         self.tick()
         self.run(*(RAW, OTHER, SEGMENT, CELLS, PLAN, PAID))
         assert self.tick() == set()
@@ -61,15 +66,21 @@ class Account:
     def run(self, *tables: str, alone: bool = False) -> None:
         """Materialise tables; `alone` as the jobs do that renew raw tables and nothing else."""
         result = self.definitions.resolve_implicit_global_asset_job_def().execute_in_process(
-            instance=self._instance,
+            instance=self.instance,
             asset_selection=[dg.AssetKey(table.split("/")) for table in tables],
             tags=dict(RAW_TABLES_ALONE) if alone else {},
         )
         assert result.success
 
+    def sweep_under_way(self) -> dg.DagsterRun:
+        """A run of the sweep that has not come to it yet."""
+        job = self.definitions.resolve_implicit_global_asset_job_def()
+        chosen = job.get_subset(asset_selection={dg.AssetKey(SWEEP.split("/"))})
+        return self.instance.create_run_for_job(chosen, status=dg.DagsterRunStatus.STARTED)
+
     def tick(self) -> set[str]:
         """What the sensor asks for now."""
-        result = dg.evaluate_automation_conditions(self.definitions, self._instance, cursor=self._cursor)
+        result = dg.evaluate_automation_conditions(self.definitions, self.instance, cursor=self._cursor)
         self._cursor = result.cursor
         keys = self.definitions.resolve_asset_graph().get_all_asset_keys()
         return {"/".join(key.path) for key in keys if result.get_num_requested(key)}
@@ -87,6 +98,15 @@ def test_what_is_made_from_a_table_that_was_renewed_alone_follows_once_up_to_the
     assert account.tick() == {SEGMENT, CELLS, PLAN}
     account.run(SEGMENT, CELLS, PLAN)
     assert account.tick() == set()
+
+
+def test_what_follows_waits_for_the_last_month_of_a_backfill(account: Account) -> None:
+    account.version = 2
+    account.run(RAW, alone=True)
+    month = account.sweep_under_way()
+    assert account.tick() == set()
+    account.instance.report_run_failed(month)
+    assert account.tick() == {SEGMENT, CELLS, PLAN}
 
 
 def test_a_table_that_was_read_and_found_unchanged_starts_nothing(account: Account) -> None:
