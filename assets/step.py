@@ -7,7 +7,7 @@ segments themselves (`assets.segments`), any rule (`segments`).
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -122,9 +122,14 @@ class Step:
             table,
             SEGMENT_TABLES[name],
             read=self.sources.versions,
-            metadata=metadata,
+            metadata={**metadata, "lag_seconds": self._lag},
             checks=checks,
         )
+
+    @property
+    def _lag(self) -> int:
+        """How far Stripe's time up to which the raw tables hold is behind; a simulated account's may be ahead."""
+        return max(0, round((datetime.now(UTC) - self.as_of).total_seconds()))
 
     def _readable(self, tables: Collection[str]) -> list[str]:
         unknown = set(tables) - set(self.declared)

@@ -34,10 +34,12 @@ def churn_risk(step: Step) -> dg.MaterializeResult:
         reporting_currency=step.reporting_currency,
         as_of=step.as_of,
     )
+    at_risk = summed(table, "state", "mrr_at_risk_minor")
     return step.made(
         table,
         chart=bar_chart(counted(table, "state")),
-        mrr_at_risk=bar_chart(summed(table, "state", "mrr_at_risk_minor")),
+        mrr_at_risk=bar_chart(at_risk),
+        mrr_at_risk_minor=sum(at_risk.values()),
     )
 
 
@@ -86,7 +88,8 @@ def disputes_by_reason(step: Step) -> dg.MaterializeResult:
     from segments.disputes import disputes_by_reason as rule
 
     table = rule(**step.tables(), as_of=step.as_of)
-    return step.made(table, chart=bar_chart(summed(table, "reason", "disputes")))
+    disputes = summed(table, "reason", "disputes")
+    return step.made(table, chart=bar_chart(disputes), disputes=sum(disputes.values()))
 
 
 @segment(

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from dagster import DagsterEventType, DagsterInstance
 from rich.console import Console
 
 from pipelines.answer import Answer, Exit
@@ -28,6 +29,34 @@ def _charges(sandbox: Sandbox) -> list[dict[str, Any]]:
     return charges
 
 
+_CHARTED = {
+    "stripe/charges": {"dagster/row_count", "upserted", "requests", "rate_limited", "retried"},
+    "segments/mrr_tiers": {"dagster/row_count", "mrr_minor"},
+    "segments/churn_risk": {"mrr_at_risk_minor"},
+    "segments/subscription_mrr": {"incomplete"},
+    "segments/growth": {"candidates"},
+    "segments/disputes_by_reason": {"disputes"},
+    "mavera/plan": {"credits_at_worst", "to_create", "to_update", "held", "suppressed"},
+    "mavera/outcomes": {"credits_counted", "credits_settled", "done", "unchanged", "failed", "held", "skipped"},
+    "mavera/spend": {"dagster/row_count", "credits_counted"},
+    "report/page": {"mrr_minor", "customers_paying", "credits_of_month"},
+}
+"""Numbers that Dagster draws over time, by table."""
+
+
+def _charted(run_id: str) -> dict[str, set[str]]:
+    with DagsterInstance.get() as instance:
+        found = instance.get_records_for_run(run_id, of_type=DagsterEventType.ASSET_MATERIALIZATION).records
+    made = [record.asset_materialization for record in found]
+    return {
+        "/".join(one.asset_key.path): {
+            name for name, entry in one.metadata.items() if isinstance(entry.value, int | float)
+        }
+        for one in made
+        if one is not None
+    }
+
+
 def test_a_second_run_spends_nothing_and_creates_nothing(business: Sandbox, settings_for: SettingsFor) -> None:
     settings = settings_for(business)
 
@@ -37,6 +66,12 @@ def test_a_second_run_spends_nothing_and_creates_nothing(business: Sandbox, sett
     assert sum(charge["credits"] for charge in paid) == first.payload["credits_charged"] > 0
     made = Counter(line["kind"] for line in first.payload["actions"] if line["action"] == "create")
     assert made.keys() == _SURFACES
+
+    charted = _charted(first.payload["run_id"])
+    assert {
+        table: figures - charted[table] for table, figures in _CHARTED.items() if figures - charted[table]
+    } == {}
+    assert all("lag_seconds" in charted[table] for table in charted if table.startswith("segments/"))
 
     second = _run(settings)
     assert second.exit is Exit.DONE, second.payload
