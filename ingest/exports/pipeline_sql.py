@@ -94,10 +94,11 @@ _DISCOUNT_DOC = _COUPON_OF.format(
 
 def _discount_lists(owner: str) -> str:
     """Per row of `owner`, the discounts it lists, in its order; one that no table explains stays a bare id."""
+    some = f"SELECT id, discounts FROM {owner} WHERE discounts NOT IN ('', '[]')"
     doc = f"CASE WHEN d.id IS NULL THEN to_json(named.one) ELSE {_DISCOUNT_DOC} END"
     return f"""SELECT named.owner, {_list(f"CAST({doc} AS VARCHAR)", order="named.place")} AS docs
     FROM (SELECT id AS owner, unnest({_ids("discounts")}) AS one,
-                 unnest(range(len({_ids("discounts")}))) AS place FROM {owner}) AS named
+                 unnest(range(len({_ids("discounts")}))) AS place FROM ({some})) AS named
     LEFT JOIN discounts AS d ON d.id = named.one GROUP BY named.owner"""
 
 
@@ -165,6 +166,10 @@ def _customers(_delivered: Collection[str]) -> str:
 
 
 def _subscription_items(_delivered: Collection[str]) -> str:
+    return _items_of("subscription_items", "subscriptions")
+
+
+def _items_of(items: str, subscriptions: str) -> str:
     return f"""SELECT i.id, i.created, i.deleted, i.subscription, i.price,
         coalesce(i.product, p.product) AS product, coalesce(i.currency, p.currency) AS currency, i.quantity,
         coalesce(p.unit_amount, i.unit_amount) AS unit_amount,
@@ -173,8 +178,8 @@ def _subscription_items(_delivered: Collection[str]) -> str:
         coalesce(i.interval_count, p.interval_count) AS interval_count,
         coalesce(i.period_start, s.period_start) AS current_period_start,
         coalesce(i.period_end, s.period_end) AS current_period_end
-    FROM subscription_items AS i LEFT JOIN ({_PRICES}) AS p ON p.id = i.price
-    LEFT JOIN subscriptions AS s ON s.id = i.subscription"""
+    FROM {items} AS i LEFT JOIN ({_PRICES}) AS p ON p.id = i.price
+    LEFT JOIN {subscriptions} AS s ON s.id = i.subscription"""
 
 
 # A price that no table explains is taken from the item's own columns, without a scheme: that is all there is.
@@ -212,10 +217,11 @@ def _subscriptions(delivered: Collection[str]) -> str:
         'billing_mode', CASE WHEN s.billing_mode IS NOT NULL THEN json_object('type', s.billing_mode) END)"""
     return f"""WITH priced AS MATERIALIZED (
         SELECT p.id, CAST({_PRICE_DOC} AS VARCHAR) AS doc FROM ({_PRICES}) AS p),
-    items_read AS (
-        SELECT * FROM ({_subscription_items(delivered)}) WHERE {_in_pass("subscription")}),
-    item_discounts AS ({_discount_lists("subscription_items")}),
-    own_discounts AS ({_discount_lists("subscriptions")}),
+    those AS (SELECT * FROM subscriptions WHERE {_in_pass("id")}),
+    their_items AS (SELECT * FROM subscription_items WHERE {_in_pass("subscription")}),
+    items_read AS ({_items_of("their_items", "those")}),
+    item_discounts AS ({_discount_lists("their_items")}),
+    own_discounts AS ({_discount_lists("those")}),
     items AS (
         SELECT i.subscription, min(i.current_period_start) AS period_start,
             max(i.current_period_end) AS period_end, min(i.currency) AS currency,
@@ -229,8 +235,8 @@ def _subscriptions(delivered: Collection[str]) -> str:
         coalesce(items.period_end, s.period_end) AS current_period_end, s.pause_behavior, s.pause_resumes_at,
         s.collection_method, s.default_payment_method, s.latest_invoice, {whole} AS items_complete,
         {_with(doc, items=listed, discounts=discounts)} AS billing
-    FROM subscriptions AS s LEFT JOIN items ON items.subscription = s.id
-    LEFT JOIN own_discounts ON own_discounts.owner = s.id WHERE {_in_pass("s.id")}"""
+    FROM those AS s LEFT JOIN items ON items.subscription = s.id
+    LEFT JOIN own_discounts ON own_discounts.owner = s.id"""
 
 
 def _invoices(delivered: Collection[str]) -> str:
