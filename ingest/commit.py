@@ -2,18 +2,19 @@
 
 Here: of each id the newest staged version; a plain write into a table that is empty, a conditional merge into one
 that is not; nested lists replaced as a set with their parent, and only if the parent's version is not older than
-the stored one. Everything may be repeated after a kill: the second time changes nothing. Not here: reading Stripe.
+the stored one. Everything may be repeated after a kill: the second time changes nothing. Not here: reading Stripe,
+and what is too much for a merge (`ingest.rewrite`).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest.links import CHARGE_COLUMNS, LINKED, PAYMENT_COLUMNS, Links
+from ingest.rewrite import Mask, alike, rewrite, rewriting_pays
 from ingest.staging import QUARANTINE_TABLE, Part
 from ingest.streams import STREAMS, Stream
 from ingest.tables import QUARANTINE, RAW_TABLES
@@ -24,9 +25,7 @@ __all__ = ["COMMITTED_FIRST", "Committer", "TableWrite", "lake_table"]
 # Tables that others take their links from; they are committed before the rest.
 COMMITTED_FIRST = ("invoice_payments", "charges")
 _BYTES_AT_ONCE = 2**20
-_IDS_AT_ONCE = 100_000
 _NO_IDS = pa.array([], pa.string())
-Mask = npt.NDArray[np.bool_]
 
 
 def lake_table(table: str) -> str:
@@ -87,6 +86,19 @@ class Committer:
         version = self._begin(table, lambda: _filtered(part, table, kept, links))
         if version is not None:
             return [TableWrite(table, count, 0, version)]
+        if rewriting_pays(count, self._lake.row_count(name)):
+            heads = part.column(table, "id", "version_at")
+            version = rewrite(
+                self._lake,
+                name,
+                schema,
+                heads,
+                kept,
+                lambda chosen: _filtered(part, table, chosen, links),
+                gone=gone,
+                facts=self._facts,
+            )
+            return [TableWrite(table, count, leaving, version)]
         rows = pa.Table.from_batches(_filtered(part, table, kept, links), schema)
         version = self._lake.merge(
             name, rows, schema, newer="version_at", ties_replace=True, gone=gone, facts=self._facts
@@ -270,25 +282,13 @@ def _last_by_version(ids: pa.ChunkedArray, versions: pa.ChunkedArray) -> Mask:
     if not len(ids):
         return mask
     texts, times = ids.combine_chunks(), versions.cast(pa.int64()).to_numpy()
-    for places in _slices(texts):
+    for (places,) in alike(texts):
         codes = pc.dictionary_encode(texts.take(pa.array(places))).indices.to_numpy()
         order = np.lexsort((places, times[places], codes))
         last = np.append(codes[order][1:] != codes[order][:-1], True)
         mask[places[order[last]]] = True
     pa.default_memory_pool().release_unused()
     return mask
-
-
-def _slices(ids: pa.StringArray) -> Iterator[npt.NDArray[np.int64]]:
-    """Places of ids, equal ids in the same slice: of millions, no more than a part is looked up at once."""
-    if len(ids) < _IDS_AT_ONCE:
-        yield np.arange(len(ids))
-        return
-    _, offsets, texts = ids.buffers()
-    ends = np.frombuffer(offsets, dtype=np.int32)[ids.offset + 1 : ids.offset + len(ids) + 1]
-    last_letter = np.frombuffer(texts, dtype=np.uint8)[ends - 1]
-    for letter in np.unique(last_letter):
-        yield np.flatnonzero(last_letter == letter)
 
 
 def _children(part: Part, table: str, parent_column: str, parents: pa.Table) -> Mask:

@@ -124,7 +124,9 @@ class ListReader:
         created, last_id = _marks(page.data)
         if page.has_more and last_id is None:
             raise StripeError(f"{self.stream.operation}: a page without an id to go on from")
-        opened: list[_Opened] = [(parent, {"object": source, "read_at": page.read_at}) for parent, source in read.unfinished]
+        opened: list[_Opened] = [
+            (parent, {"object": source, "read_at": page.read_at}) for parent, source in read.unfinished
+        ]
         for _ in opened:
             await self._room.acquire()
         # From here to the write nothing may wait: the journal must never know a cursor without its page's rows.
