@@ -69,6 +69,11 @@ class Server:
         )
         return found
 
+    def asked(self) -> dict[str, int]:
+        """Requests by operation since the last reset."""
+        counts: dict[str, int] = self._app.control.stats.report()["operations"]
+        return dict(counts)
+
     @property
     def now(self) -> int:
         """The account's clock, seconds."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from ingest.report import ExtractionFailed
+from ingest.report import ExtractionFailed, StreamProgress
 from sandbox.launch import Sandbox
 from tests.ingest.account import Account, differences
 
@@ -28,6 +28,20 @@ def test_first_load_holds_every_object_once_with_its_links(sandbox: Sandbox, tmp
     assert differences(account, sandbox) == []
     assert {row["status"] for row in account.rows("subscriptions")} >= {"active", "canceled"}
     assert all(row["invoice"] for row in account.rows("charges") if row["payment_intent"])
+
+
+def test_progress_tells_pages_rows_pace_and_the_share_of_the_limit(sandbox: Sandbox, tmp_path: Path) -> None:
+    account = Account(tmp_path, rate=200)
+    told: list[tuple[StreamProgress, ...]] = []
+    report = account.extract(sandbox.stripe, progress=told.append)
+    ended = {stream.stream: stream for stream in told[-1]}
+    assert {stream.state for stream in ended.values()} == {"done"}
+    assert {stream.eta_seconds for stream in ended.values()} == {0.0}
+    assert ended["charges"].rows == len(account.rows("charges"))
+    assert ended["charges"].pages >= 1
+    (charges,) = [stream for stream in report.streams if stream.stream == "charges"]
+    assert charges.requests_per_second is not None
+    assert charges.share == charges.requests_per_second / 200 > 0
 
 
 def test_an_unchanged_account_costs_two_requests_and_no_commit(sandbox: Sandbox, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from tests.ingest.in_process import Killed, MortalAccount, Server
 _CHANGING = ("customers", "subscriptions", "invoices", "charges", "payment_methods", "prices", "coupons")
 _DELETED = ("customers", "subscriptions", "invoices", "payment_methods", "coupons")
 _LISTED = (*_CHANGING, "invoice_payments", "disputes", "refunds", "events")
+_LISTS = frozenset(f"GET /v1/{name}" for name in _LISTED if name != "events")
 _EVENTS_SECONDS = 29 * 86_400
 
 
@@ -116,6 +117,23 @@ def _holds(lives: list[Life], seed: int) -> None:
         kept = {e["id"] for e in server.objects("events") if e["created"] > server.now - _EVENTS_SECONDS}
         assert kept <= set(landed)
         assert account.extract().mode == "unchanged"
+
+
+@pytest.mark.parametrize("dies_at", [60, 100, 140])
+def test_a_killed_run_fetches_at_most_one_page_of_a_cursor_again(dies_at: int, tmp_path: Path) -> None:
+    server = Server(seed=4, customers=20)
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+    MortalAccount(tmp_path / "whole", server, seed=1).extract()
+    whole = server.asked()
+    server.control(reset=True)
+    account = MortalAccount(tmp_path / "killed", server, seed=1)
+    with pytest.raises(Killed):
+        account.extract(dies_at=dies_at)
+    assert account.extract().resumed
+    again = {name: count - whole[name] for name, count in server.asked().items() if name in _LISTS}
+    assert all(more <= 2 for more in again.values()), again  # a page, and the question whether the key may read it
+    assert differences(account, server) == []
 
 
 def _as_long(examples: int, *, derandomize: bool) -> settings:
