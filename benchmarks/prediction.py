@@ -2,13 +2,13 @@
 
     python -m benchmarks.prediction --histories FILE
 
-Prints the back-test at every month end that the file allows as a Markdown table, then the time to fit and
-predict at the last day with known outcomes, on one core.
+Prints the back-test at every month end that the file allows, and 30 days ahead from other days, as a Markdown table,
+then the time to fit and predict at the last day with known outcomes, on one core.
 """
 
 import argparse
 import time
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from segments.prediction import backtest, fit, month_splits, predict
 
+HORIZON, STEP, MOST = 30, 10, 6
 COLUMNS = {
     "snapshot": "fitted up to",
     "horizon_days": "tested, days",
@@ -45,7 +46,9 @@ def main() -> None:
         chance = predict(model, histories, snapshot=last)
         seconds = time.perf_counter() - start
         first = date.fromisoformat(model.first_day or last.isoformat())
-        record = backtest(histories, splits=month_splits(first, last))
+        latest = last - timedelta(days=HORIZON)
+        others = [(first + timedelta(days=after), HORIZON) for after in range(14, (latest - first).days, STEP)]
+        record = backtest(histories, splits=[*month_splits(first, last), *others[-MOST:], (latest, HORIZON)])
     table = record.table()[list(COLUMNS)].rename(columns=COLUMNS)
     print("| " + " | ".join(table.columns) + " |\n" + "|---" * len(table.columns) + "|")
     for values in table.itertuples(index=False):

@@ -115,8 +115,8 @@ def backtest(
     checked = as_histories(histories)
     done = []
     for snapshot, horizon in sorted(splits):
-        model = fit(histories, snapshot=snapshot, options=options, payments=payments)
-        chance = predict(model, histories, snapshot=snapshot, horizons=(horizon,), payments=payments)
+        model = fit(checked, snapshot=snapshot, options=options, payments=payments)
+        chance = predict(model, checked, snapshot=snapshot, horizons=(horizon,), payments=payments)
         forecast = chance[f"p_{horizon}d"].to_numpy(dtype=np.float64)
         live = live_rows(checked, snapshot)
         day = day_number(snapshot)

@@ -9,9 +9,11 @@ from datetime import date, datetime
 from typing import Any, Final
 
 import pyarrow as pa
+from threadpoolctl import threadpool_limits
 
 from segments.prediction.backtest import BacktestRecord, backtest, month_splits
-from segments.prediction.payments import payments_from_stripe
+from segments.prediction.histories import Histories, as_histories
+from segments.prediction.payments import Payments, payments_from_stripe
 from segments.prediction.probabilities import churn_probability
 from segments.prediction.record import ModelRecord, fit
 from segments.prediction.stripe_histories import from_stripe
@@ -49,7 +51,22 @@ def churn_forecast(
     """Chances for the subscriptions of the raw tables of these names, as known at `as_of`."""
     histories = from_stripe(subscriptions, subscription_items, customers, as_of=as_of)
     payments = payments_from_stripe(subscriptions, invoices, charges, payment_methods, disputes)
-    model = fit(histories, snapshot=as_of.date(), payments=payments)
+    # The matrices are small: waiting for each other costs threads more than they save, a third on a busy machine.
+    with threadpool_limits(limits=1):
+        model, tested = _fitted(as_histories(histories), payments, as_of.date())
+        chances = churn_probability(model, histories, payments, subscription_mrr, as_of=as_of)
+    return Forecast(
+        model=model,
+        tested=tested,
+        churn_model=_model_table(model, as_of),
+        churn_backtest=_backtest_table(tested, as_of),
+        churn_probability=chances,
+    )
+
+
+def _fitted(histories: Histories, payments: Payments, today: date) -> tuple[ModelRecord, BacktestRecord]:
+    """The model to use, and how it did in the last months that have ended."""
+    model = fit(histories, snapshot=today, payments=payments)
     tested = BacktestRecord(())
     if model.method != "points" and model.first_day and model.last_day:
         first, last = (date.fromisoformat(day) for day in (model.first_day, model.last_day))
@@ -57,14 +74,7 @@ def churn_forecast(
         tested = backtest(histories, splits=splits, payments=payments)
         if not tested.better_than_baseline:
             model = replace(model, method="points", fallback=_WORSE, collection_days=(), causes=(), payments=())
-    model = model.with_metrics(tested.metrics())
-    return Forecast(
-        model=model,
-        tested=tested,
-        churn_model=_model_table(model, as_of),
-        churn_backtest=_backtest_table(tested, as_of),
-        churn_probability=churn_probability(model, histories, payments, subscription_mrr, as_of=as_of),
-    )
+    return model.with_metrics(tested.metrics()), tested
 
 
 def _model_table(model: ModelRecord, as_of: datetime) -> pa.Table:

@@ -86,11 +86,13 @@ def day_number(day: date) -> int:
 
 
 def as_histories(frame: Any) -> Histories:
-    """Check a frame (pandas or anything that Narwhals reads) and bring it into columns.
+    """Check a frame (pandas or anything that Narwhals reads) and bring it into columns; once checked, it stays.
 
     An end before the beginning counts as on the first day. Raises HistoriesError when a column is missing, a
     day or an interval can't be read, or a row is repeated.
     """
+    if isinstance(frame, Histories):
+        return frame
     table = to_pandas(frame)
     missing = [name for name in _REQUIRED if name not in table.columns]
     if missing:

@@ -42,7 +42,7 @@ def churn_probability(
     today = as_of.date()
     checked = as_histories(histories)
     live = live_rows(checked, today)
-    chances = predict(model, histories, snapshot=today, payments=payments).set_index("row")
+    chances = predict(model, checked, snapshot=today, payments=payments).set_index("row")
     chances = chances.assign(explanation=_explained(live, chances, payments, day_number(today)), state="at_risk")
     chances = pd.concat([chances, _leaving(histories, day_number(today))])
     mrr = subscription_mrr.select(["subscription", "currency", "mrr"]).to_pandas().set_index("subscription")
