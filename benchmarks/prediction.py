@@ -2,8 +2,8 @@
 
     python -m benchmarks.prediction --histories FILE
 
-Prints the back-test at every month end that the file allows, and 30 days ahead from other days, as a Markdown table,
-then the time to fit and predict at the last day with known outcomes, on one core.
+Prints the back-test at every month end that the file allows, and 30 days ahead from other days, as a Markdown
+table, then the time to fit and predict at the last day with known outcomes, on one core.
 """
 
 import argparse
