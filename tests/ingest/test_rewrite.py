@@ -40,7 +40,7 @@ def _held(lake: Lake, name: str) -> list[dict[str, object]]:
 
 @pytest.mark.parametrize("ids_at_once", [1, 100], ids=["a part of the ids at a time", "all ids at once"])
 @settings(
-    max_examples=15,
+    max_examples=8,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
