@@ -25,11 +25,10 @@ from resources.state.inbox import inbox
 from resources.state.ledger import intents
 from segments.tables import SEGMENT_TABLES
 
-__all__ = ["Credits", "Figures", "Inbox", "Instruments", "Quarantine", "Tier"]
+__all__ = ["Credits", "Figures", "Inbox", "Instruments", "Quarantine", "Revenue"]
 
 _log = structlog.stdlib.get_logger("stripe_mavera.figures")
 _ValueT = TypeVar("_ValueT")
-_TIER = ("tier", "mrr_minor")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +58,8 @@ class Quarantine:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tier:
-    """Customers of a tier and their MRR in minor units of the reporting currency."""
+class Revenue:
+    """Customers with MRR, and all MRR in minor units of the reporting currency; no tier, as one may be small."""
 
     customers: int
     mrr_minor: int
@@ -80,7 +79,7 @@ class Figures:
     inbox: Inbox | None = None
     read: Mapping[str, datetime] | None = None
     quarantine: Quarantine | None = None
-    tiers: Mapping[str, Tier] | None = None
+    revenue: Revenue | None = None
     made: Mapping[str, datetime] | None = None
     unread: tuple[str, ...] = field(default=())
 
@@ -116,7 +115,7 @@ class Instruments:
             inbox=part("inbox", self._inbox),
             read=part("extraction", self._read),
             quarantine=part("quarantine", self._quarantine),
-            tiers=part("tiers", self._tiers),
+            revenue=part("revenue", self._revenue),
             made=part("dagster", self._made),
             unread=tuple(unread),
         )
@@ -161,12 +160,10 @@ class Instruments:
         recent = pc.sum(pc.greater_equal(seen, now - timedelta(days=1))).as_py()
         return Quarantine(rows=len(seen), last_day=recent or 0)
 
-    def _tiers(self, _now: datetime) -> Mapping[str, Tier]:
-        rows = self.lake.read("segments/mrr_tiers", columns=_TIER).group_by("tier")
-        sums = rows.aggregate([("mrr_minor", "sum"), ("tier", "count")]).to_pylist()
-        return {
-            row["tier"]: Tier(customers=row["tier_count"], mrr_minor=row["mrr_minor_sum"] or 0) for row in sums
-        }
+    def _revenue(self, _now: datetime) -> Revenue:
+        mrr = self.lake.read("segments/mrr_tiers", columns=["mrr_minor"])["mrr_minor"]
+        paying = pc.sum(pc.greater(mrr, 0)).as_py()
+        return Revenue(customers=paying or 0, mrr_minor=pc.sum(mrr).as_py() or 0)
 
     def _made(self, _now: datetime) -> Mapping[str, datetime]:
         tables = (

@@ -80,14 +80,16 @@ def _families(figures: Figures, currency: str) -> Iterator[GaugeMetricFamily]:
     yield _gauge(
         "table_made_timestamp_seconds", "Last materialization of a table", "table", _moments(figures.made)
     )
-    tiers = figures.tiers or {}
-    mrr = GaugeMetricFamily(
-        _name("mrr_minor"), "MRR in minor units of the reporting currency", labels=["tier", "currency"]
+    revenue = figures.revenue
+    yield _gauge(
+        "mrr_minor",
+        "MRR in minor units of the reporting currency",
+        "currency",
+        {} if revenue is None else {currency: revenue.mrr_minor},
     )
-    for tier, found in tiers.items():
-        mrr.add_metric([tier, currency], found.mrr_minor)
-    yield mrr
-    yield _gauge("customers", "Customers", "tier", {tier: found.customers for tier, found in tiers.items()})
+    yield _gauge(
+        "customers_paying", "Customers with MRR", None, {} if revenue is None else {"": revenue.customers}
+    )
     yield _gauge(
         "source_unread",
         "1 for a source of these metrics that could not be read",

@@ -429,6 +429,17 @@ def test_tables_without_rows_make_a_page(lake: Lake) -> None:
     assert "None yet." in text
 
 
+def test_a_month_in_which_a_tier_had_nobody_has_a_dash_there(lake: Lake) -> None:
+    _write(lake)
+    facts = _facts(lake)
+    assert facts.tiers is not None
+    first = min(point.at for point in facts.tiers.months)
+    kept = [point for point in facts.tiers.months if (point.at, point.tier) != (first, "smb")]
+    assert len(kept) < len(facts.tiers.months)
+    html = page(facts.model_copy(update={"tiers": facts.tiers.model_copy(update={"months": kept})}))
+    assert "52,000.00 USD – Apr 2026" in _section(html, "tiers")
+
+
 def test_outcomes_of_another_plan_are_not_shown_beside_this_one(lake: Lake) -> None:
     _write(lake)
     schema = MAVERA_TABLES["outcomes"]
