@@ -118,8 +118,7 @@ class Accounts:
             field = ".".join(str(part) for part in first["loc"])
             raise self._error(name, f"{field}: {first['msg']}" if field else str(first["msg"])) from None
         made._account = name
-        pace = f"sqlite:///{self.base.data_dir.absolute() / 'accounts' / 'pace.db'}"
-        made._pace_url = self.base.state_database_url or pace
+        made._pace_url = self.base.state_url
         return made
 
     @property

@@ -154,6 +154,7 @@ def resources_of(settings: Settings, progress: Progress) -> dict[str, Any]:
             smtp_url=settings.notify_smtp_url,
             email_from=settings.notify_email_from or "",
             email_to=list(settings.notify_email_to),
+            account=settings.account,
         ),
         "progress": progress,
     }

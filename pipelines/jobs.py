@@ -13,6 +13,7 @@ import dagster as dg
 from pipelines.maintenance import maintain
 
 __all__ = [
+    "ACCOUNT_TAG",
     "JOBS",
     "RAW_TABLES_ALONE",
     "activate",
@@ -24,6 +25,8 @@ __all__ = [
     "segment",
 ]
 
+ACCOUNT_TAG: Final = "dagster/partition"
+"""Tag of a run that says whose it is, where there are several accounts."""
 RAW_TABLES_ALONE: Final[Mapping[str, str]] = {"renews": "raw tables alone"}
 """Tag of the runs that leave segments behind."""
 # Before this month Stripe had no customers.

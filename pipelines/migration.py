@@ -4,11 +4,12 @@ Here: the command `migrate`. Runs bring the state up to date by themselves; a de
 new version starts. Forward only. Not here: the migrations (`resources/migrations`, and Dagster's).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from dagster import DagsterInstance
 from rich.console import Console
 
+from pipelines.accounts import load_accounts
 from pipelines.answer import Answer
 from pipelines.dagster_home import prepare_dagster_home
 from pipelines.settings import Settings
@@ -17,15 +18,30 @@ from resources.state import State
 __all__ = ["migrate"]
 
 
-def migrate(settings: Settings, *, note: Callable[[str], None]) -> Answer:
-    """Migrate both, and say from where to where. Raises: StateError."""
-    prepare_dagster_home(settings)
-    state = State(settings.state_url)
+def _accounts(settings: Settings) -> Iterator[Settings]:
+    """The settings of each account, where there are several. Raises: AccountsError."""
+    if settings.stripe_accounts_file is not None:
+        accounts = load_accounts(settings)
+        yield from map(accounts.settings, accounts.names)
+
+
+def _up_to_date(settings: Settings) -> tuple[str | None, str, str]:
+    """Migrate a state; from where to where, and how it is shown."""
+    state = State(settings.state_url, schema=settings.state_schema)
     try:
         before, newest = state.revisions()
         state.migrate()
     finally:
         state.close()
+    return before, newest, repr(state)
+
+
+def migrate(settings: Settings, *, note: Callable[[str], None]) -> Answer:
+    """Migrate both, and say from where to where. Raises: StateError."""
+    prepare_dagster_home(settings)
+    for account in _accounts(settings):
+        note(f"{account.account}: {_up_to_date(account)[0] or 'new'}")
+    before, newest, shown = _up_to_date(settings)
     with DagsterInstance.get() as instance:
         instance.upgrade(print_fn=lambda line: note(str(line)))
         storage = type(instance.event_log_storage).__name__
@@ -33,7 +49,7 @@ def migrate(settings: Settings, *, note: Callable[[str], None]) -> Answer:
 
     def page(console: Console) -> None:
         came = "was up to date" if before == newest else f"{before or 'new'} → {newest}"
-        console.print(f"State {came}: {state!r}", highlight=False, soft_wrap=True)
+        console.print(f"State {came}: {shown}", highlight=False, soft_wrap=True)
         console.print(f"Dagster's storage is up to date: {kept}", highlight=False, soft_wrap=True)
 
     payload = {"state": {"before": before, "after": newest}, "dagster": {"kept_in": kept, "storage": storage}}

@@ -9,7 +9,7 @@ import logging
 import smtplib
 import ssl
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.message import EmailMessage
 from typing import Literal, Protocol
 from urllib.parse import unquote, urlsplit
@@ -106,11 +106,13 @@ class MailChannel:
 class Notifier:
     """Sends a message through every channel."""
 
-    def __init__(self, channels: Sequence[Channel]) -> None:
-        self._channels = tuple(channels)
+    def __init__(self, channels: Sequence[Channel], *, account: str | None = None) -> None:
+        self._channels, self._account = tuple(channels), account
 
     def send(self, message: Message) -> None:
         """Send it; what fails is logged without the address, which may be a secret."""
+        if self._account is not None:
+            message = replace(message, title=f"{self._account}: {message.title}")
         for channel in self._channels:
             try:
                 channel.send(message)
@@ -126,6 +128,7 @@ class NotifierResource(dg.ConfigurableResource["Notifier"]):
     smtp_url: dg.ResourceDependency[SecretStr | None]
     email_from: str = Field("", description="Sender.")
     email_to: list[str] = Field([], description="Receivers.")
+    account: str | None = Field(None, description="Which of several accounts messages are about.")
 
     def open(self) -> Notifier:
         """The notifier."""
@@ -136,7 +139,7 @@ class NotifierResource(dg.ConfigurableResource["Notifier"]):
             channels.append(
                 MailChannel(self.smtp_url.get_secret_value(), sender=self.email_from, receivers=self.email_to)
             )
-        return Notifier(channels)
+        return Notifier(channels, account=self.account)
 
     def run_link(self, run_id: str) -> str:
         """The page of a run."""

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from sqlalchemy.engine import make_url
 
 from pipelines.accounts import AccountsError, load_accounts
-from pipelines.jobs import backfill, maintain, refresh
+from pipelines.jobs import ACCOUNT_TAG, backfill, maintain, refresh
 from pipelines.selection import PLAN, tables_to_make
 from pipelines.settings import Settings
 from resources.redaction import redact, redacting_errors, register_secrets
@@ -23,7 +23,6 @@ from resources.redaction import redact, redacting_errors, register_secrets
 __all__ = ["ACCOUNTS", "doors_by_account", "jobs_by_account", "schedules_by_account", "sensors_by_account"]
 
 ACCOUNTS: Final = dg.DynamicPartitionsDefinition(name="stripe_account")
-_PARTITION: Final = "dagster/partition"
 # Dagster gives a tick a minute.
 _LONGEST_TICK_SECONDS: Final = 30
 
@@ -39,7 +38,7 @@ def doors_by_account(settings: Settings, doors: Doors, *, common: Iterable[str])
 
     def door(name: str) -> dg.ResourceDefinition:
         def opened(context: dg.InitResourceContext) -> Any:
-            account = None if context.run is None else context.run.tags.get(_PARTITION)
+            account = None if context.run is None else context.run.tags.get(ACCOUNT_TAG)
             if account is None:
                 raise AccountsError(f"this run names no account: choose a partition of {ACCOUNTS.name}")
             accounts = load_accounts(settings)
@@ -144,6 +143,14 @@ def _first_run(name: str) -> dg.RunRequest:
 
 
 def _each_account(settings: Settings, doors: Doors, single: dg.SensorDefinition) -> dg.SensorDefinition:
+    made: dict[str, tuple[Settings, dict[str, Any]]] = {}
+
+    def doors_of(name: str, own: Settings) -> dict[str, Any]:
+        """Made once, as long as the settings are the same: it takes longer than most looks."""
+        if name not in made or made[name][0] is not own:
+            made[name] = own, doors(own)
+        return made[name][1]
+
     @dg.sensor(
         name=single.name,
         jobs=single.jobs if single.has_jobs else None,
@@ -165,7 +172,7 @@ def _each_account(settings: Settings, doors: Doors, single: dg.SensorDefinition)
             try:
                 own = accounts.settings(name)
                 if _has_run(own):
-                    seen = _look(single, doors(own), instance=context.instance, cursor=kept.of.get(name))
+                    seen = _look(single, doors_of(name, own), instance=context.instance, cursor=kept.of.get(name))
                     kept.of[name] = seen.cursor or kept.of.get(name)
                     requests += [_of_account(name, request) for request in seen.run_requests or ()]
             except Exception as error:  # noqa: BLE001 - whatever one account meets, the others are looked at
@@ -182,7 +189,7 @@ def _each_account(settings: Settings, doors: Doors, single: dg.SensorDefinition)
 
 
 class _Cursors(BaseModel):
-    """The cursor of each account, and the one looked at last: after a tick that took too long, it goes on there."""
+    """The cursor of each account, and the one looked at last: a tick that took too long goes on behind it."""
 
     of: dict[str, str | None] = {}
     last: str | None = None

@@ -16,7 +16,7 @@ from assets.account import PaidWork
 from assets.exports import FILES_ARE_KNOWN, export_source
 from pipelines.alerts import alerts_to_tell, conditions
 from pipelines.causes import root_cause
-from pipelines.jobs import reconcile, refresh
+from pipelines.jobs import ACCOUNT_TAG, reconcile, refresh
 from pipelines.notify import Message, NotifierResource
 from pipelines.selection import PLAN, RELEASED, tables_to_make
 from resources.redaction import redacting_errors
@@ -36,6 +36,8 @@ _ENDED: Final = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.Da
 _NOT_ENDED: Final = [status for status in dg.DagsterRunStatus if status not in _ENDED]
 # In a lasting burst an event waits for the run before its own (20 s), a tick (15 s) and its own run (20 s).
 _LONGEST_WAIT_SECONDS: Final = 20
+# Of a check, over all accounts: enough for two days of two hundred.
+_MOST_EVALUATIONS: Final = 500
 _EVALUATED: Final = dg.DagsterEventType.ASSET_CHECK_EVALUATION
 
 
@@ -182,7 +184,7 @@ def run_failures(context: dg.RunFailureSensorContext, notifier: NotifierResource
     notifier.open().send(
         Message(
             level="error",
-            title=f"{run.job_name} failed (started by {cause})",
+            title=f"{_job_of(run)} failed (started by {cause})",
             lines=tuple(told),
             link=notifier.run_link(run.run_id),
         )
@@ -204,12 +206,12 @@ def warnings_of_runs(context: dg.RunStatusSensorContext, notifier: NotifierResou
     records = context.instance.get_records_for_run(run_id, of_type=_EVALUATED).records
     evaluations = [_evaluation(record.event_log_entry) for record in records]
     failed = [one for one in evaluations if one and not one.passed and one.check_name != FILES_ARE_KNOWN]
-    new = [one for one in failed if _is_news(context.instance, one)]
+    new = [one for one in failed if _is_news(context.instance, one, context.dagster_run)]
     if new:
         notifier.open().send(
             Message(
                 level="warning",
-                title=f"{context.dagster_run.job_name} left something for a person",
+                title=f"{_job_of(context.dagster_run)} left something for a person",
                 lines=tuple(
                     f"{'/'.join(one.asset_key.path)}, {one.check_name}: {one.description or 'failed'}"
                     for one in new
@@ -219,10 +221,22 @@ def warnings_of_runs(context: dg.RunStatusSensorContext, notifier: NotifierResou
         )
 
 
-def _is_news(instance: dg.DagsterInstance, evaluation: dg.AssetCheckEvaluation) -> bool:
-    """Whether the evaluation before this one of the same check passed or said something else."""
+def _job_of(run: dg.DagsterRun) -> str:
+    """The job of a run, with its account where there are several."""
+    account = run.tags.get(ACCOUNT_TAG)
+    return run.job_name if account is None else f"{account}: {run.job_name}"
+
+
+def _is_news(instance: dg.DagsterInstance, evaluation: dg.AssetCheckEvaluation, run: dg.DagsterRun) -> bool:
+    """Whether the evaluation before this one of the same check and account passed or said something else."""
     key = dg.AssetCheckKey(evaluation.asset_key, evaluation.check_name)
-    earlier = instance.event_log_storage.get_asset_check_execution_history(key, limit=2)[1:]
+    account = run.tags.get(ACCOUNT_TAG)
+    limit = 2 if account is None else _MOST_EVALUATIONS
+    earlier = instance.event_log_storage.get_asset_check_execution_history(key, limit=limit)[1:]
+    if account is not None and earlier:
+        runs = dg.RunsFilter(run_ids=[one.run_id for one in earlier], tags={ACCOUNT_TAG: account})
+        same = {record.dagster_run.run_id for record in instance.get_run_records(runs)} - {run.run_id}
+        earlier = [one for one in earlier if one.run_id in same]
     before = _evaluation(earlier[0].event) if earlier else None
     return before is None or before.passed or before.description != evaluation.description
 

@@ -391,8 +391,10 @@ class Settings(BaseSettings):
 
     @property
     def state_url(self) -> str:
-        """SQLAlchemy URL of the state database."""
-        return self.state_database_url or f"sqlite:///{self.home / 'state.db'}"
+        """SQLAlchemy URL of the state database; of several accounts, what they share."""
+        shared = self.stripe_accounts_file is not None and self.account is None
+        file = self.data_dir.absolute() / "accounts" / "pace.db" if shared else self.home / "state.db"
+        return self.state_database_url or f"sqlite:///{file}"
 
     @property
     def state_schema(self) -> str | None:

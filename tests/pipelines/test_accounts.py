@@ -18,8 +18,10 @@ from pipelines.accounts import AccountsError, load_accounts
 from pipelines.cli import app as command_line
 from pipelines.dagster_home import prepare_dagster_home
 from pipelines.definitions import build_definitions, resources_of
+from pipelines.migration import migrate
 from pipelines.partitions import ACCOUNTS
 from pipelines.receiver import _app_of_accounts
+from pipelines.sensors import warnings_of_runs
 from resources.progress import Silent
 from resources.state import open_state
 from resources.state.inbox import InboxRow, insert_events
@@ -264,3 +266,45 @@ def _received(deployment: Deployment, name: str) -> set[str]:
     state = open_state(load_accounts(deployment.settings()).settings(name).state_url)
     with state.read() as connection:
         return set(connection.exec_driver_sql("SELECT event_id FROM inbox WHERE status = 'pending'").scalars())
+
+
+def test_what_waits_is_told_once_for_each_account(
+    deployment: Deployment, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployment.write({name: {} for name in KEYS})
+    notifier = (build_definitions(deployment.settings()).resources or {})["notifier"]
+    heard: list[str] = []
+    monkeypatch.setattr("pipelines.notify.Notifier.send", lambda _self, message: heard.append(message.title))
+
+    @dg.asset(
+        partitions_def=dg.StaticPartitionsDefinition(list(KEYS)),
+        check_specs=[dg.AssetCheckSpec("nothing_waits", asset="outcomes")],
+    )
+    def outcomes(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        held = dg.AssetCheckResult(
+            passed=False, severity=dg.AssetCheckSeverity.WARN, description=f"{context.partition_key}: 3 held"
+        )
+        return dg.MaterializeResult(check_results=[held])
+
+    for name in ("acme", "beta-shop", "acme"):
+        result = dg.materialize([outcomes], instance=instance, partition_key=name)
+        with dg.build_run_status_sensor_context(
+            sensor_name="warnings_of_runs",
+            dagster_instance=instance,
+            dagster_run=result.dagster_run,
+            dagster_event=result.get_run_success_event(),
+            resources={"notifier": notifier},
+        ) as context:
+            warnings_of_runs(context)
+    assert [title.partition(":")[0] for title in heard] == ["acme", "beta-shop"]
+
+
+def test_every_state_is_migrated(deployment: Deployment) -> None:
+    deployment.write({name: {} for name in KEYS})
+    settings, said = deployment.settings(), list[str]()
+    migrate(settings, note=said.append)
+    assert said[:2] == ["acme: new", "beta-shop: new"]
+    for name in KEYS:
+        own = load_accounts(settings).settings(name)
+        before, newest = open_state(own.state_url).revisions()
+        assert before == newest

@@ -113,3 +113,9 @@ def test_channels_are_those_of_the_settings() -> None:
 def test_mail_needs_both_ends() -> None:
     with pytest.raises(ValueError, match="NOTIFY_EMAIL_FROM"):
         Settings(_env_file=None, notify_smtp_url="smtp://localhost")
+
+
+def test_a_message_names_its_account_where_there_are_several(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, logger="stripe_mavera.notify"):
+        Notifier([LogChannel()], account="acme").send(MESSAGE)
+    assert caplog.records[0].getMessage().startswith("acme: refresh failed: ")
