@@ -1,7 +1,8 @@
 """The paid side in figures: protocols compared under the same crashes and faults, and the pace of the ledger.
 
-`python -m benchmarks.activation [schedules]` prints three tables: our ledger beside the protocols that others use;
-claims a second by eight processes on SQLite; and the pace of a plan of 1,000 operations against the rate limit.
+`python -m benchmarks.activation [schedules]` prints four tables: our ledger beside the protocols that others use;
+claims a second by eight processes on SQLite; and the pace of a plan of 1,000 operations against the rate limit, in
+virtual time and measured.
 Seeded, so that two runs on one machine show the same counts.
 """
 
@@ -18,9 +19,10 @@ from rich.table import Table
 
 from tests.activation.databases import fresh_database
 from tests.activation.naive import PROTOCOLS, Tally, tally
+from tests.activation.processes import serve_mavera
 from tests.activation.schedules import Stage, schedules
 from tests.activation.test_ledger import workers_do_not_double
-from tests.activation.test_scale import rate_reached
+from tests.activation.test_scale import pace_measured, rate_reached
 
 
 @dataclass
@@ -99,12 +101,31 @@ def pace() -> Table:
     return table
 
 
+def measured(operations: int = 1_000, *, per_minute: int = 600) -> Table:
+    """The same in real time: this process against a pretend Mavera of its own, which counts and limits."""
+    table = Table(title=f"A plan of {operations:,} operations at {per_minute} a minute (measured, SQLite)")
+    for name in ("calls", "seconds", "calls a minute, share of the limit", "refused with 429"):
+        table.add_column(name)
+    with tempfile.TemporaryDirectory() as folder:
+        server, url = serve_mavera(
+            Path(folder) / "mavera", credits=10**9, requests_per_minute=per_minute, latency_scale=0.1
+        )
+        try:
+            found = pace_measured(fresh_database(None, Path(folder)), url, operations, per_minute=per_minute)
+        finally:
+            server.kill()
+            server.wait()
+    share = f"{found.share(per_minute):.1%}"
+    table.add_row(f"{found.calls:,}", f"{found.seconds:.1f}", share, str(found.refused))
+    return table
+
+
 def main() -> None:
     """Print all tables."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 200
     console = Console(width=120)
-    for table in (protocols(count), claims(), pace()):
-        console.print(table)
+    for make in (partial(protocols, count), claims, pace, measured):
+        console.print(make())
 
 
 if __name__ == "__main__":

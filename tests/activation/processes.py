@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import uvicorn
 from pydantic import SecretStr
 
@@ -78,7 +79,14 @@ def serve_mavera(folder: Path, **options: Any) -> tuple[Child, str]:
     return child, url
 
 
-def an_account(state: State, base_url: str, policy: Policy, *, per_minute: int = 100_000) -> Account:
+def an_account(
+    state: State,
+    base_url: str,
+    policy: Policy,
+    *,
+    per_minute: int = 100_000,
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> Account:
     """An account in real time."""
     key = SecretStr("mvra_test_kills")
 
@@ -90,6 +98,7 @@ def an_account(state: State, base_url: str, policy: Policy, *, per_minute: int =
         base_url=base_url,
         api_key=key,
         throttle=window,
+        transport=transport,
         clock=clock,
         policy=ReadPolicy(backoff_seconds=0.02, attempts=8),
     )

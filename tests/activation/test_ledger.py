@@ -3,7 +3,7 @@
 import json
 import random
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +161,30 @@ def test_days_and_months_count_by_themselves() -> None:
     assert (ledger.spend().day, ledger.spend().month) == (0, 300)
     clock.now = datetime(2026, 12, 1, 0, 0, tzinfo=UTC)
     assert (ledger.spend().day, ledger.spend().month) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("before", "counts"),
+    [(timedelta(0), True), (timedelta(microseconds=1), False)],
+    ids=["from its first instant", "and not before"],
+)
+def test_a_day_counts_from_midnight_of_utc(before: timedelta, counts: bool) -> None:
+    clock = Clock()
+    ledger = a_ledger(clock=clock)
+    midnight = datetime(2026, 11, 11, tzinfo=UTC)
+    clock.now = midnight - before
+    claimed(ledger)
+    clock.now = (midnight + timedelta(hours=3)).astimezone(timezone(timedelta(hours=-8)))
+    assert ledger.spend().day == (300 if counts else 0)
+
+
+def test_a_cap_may_be_reached_and_not_passed() -> None:
+    ledger = a_ledger()
+    caps = Caps(per_run=600)
+    claimed(ledger, caps=caps)
+    claimed(ledger, an_entry("tier:enterprise"), caps=caps)
+    refused = ledger.claim(an_entry("tier:mid_market", credits=1), run=RUN, caps=caps)
+    assert refused == "1 credits more would pass the cap of 600 credits a run (600 counted)"
 
 
 def test_a_token_that_stands_for_another_segment_is_refused() -> None:

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +13,7 @@ from activation.leases import Leases
 from activation.rate_window import RateWindow, key_hash
 from resources.mavera import RateState
 from resources.state import State
+from resources.state.ledger import rate_stamps
 from tests.activation.databases import fresh_database
 from tests.activation.kit import KEY, Timeline, memory_state
 
@@ -64,6 +66,24 @@ def test_the_limit_of_the_headers_replaces_the_assumed_one() -> None:
     time, state = Timeline(), memory_state()
     window = _window(state, time, per_minute=600)
     window.observe(RateState(limit=3, remaining=3))
+    assert [window.take() > 0 for _ in range(4)] == [False, False, False, True]
+
+
+def test_calls_that_left_the_window_are_forgotten() -> None:
+    time, state = Timeline(), memory_state()
+    window = _window(state, time, per_minute=600)
+    for _ in range(10):
+        assert window.take() == 0
+        time.seconds += 60.2
+    with state.read() as connection:
+        assert connection.execute(sa.select(sa.func.count()).select_from(rate_stamps)).scalar_one() == 1
+
+
+def test_headers_that_say_nothing_change_nothing() -> None:
+    time, state = Timeline(), memory_state()
+    window = _window(state, time, per_minute=3)
+    for rate in (RateState(), RateState(remaining=30), RateState(limit=0)):
+        window.observe(rate)
     assert [window.take() > 0 for _ in range(4)] == [False, False, False, True]
 
 

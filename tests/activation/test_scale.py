@@ -1,8 +1,10 @@
 """Many rows: unknown outcomes settled by a few reads, and plans carried out at the key's rate limit."""
 
 import time as real_time
+from dataclasses import dataclass
 from typing import Any
 
+import httpx
 import pytest
 from pydantic import SecretStr
 
@@ -14,8 +16,10 @@ from activation.policy import Caps, Kind
 from activation.rate_window import RateWindow
 from activation.reconcile import reconcile
 from resources.mavera import MaveraApi, ReadPolicy
+from resources.state import State
 from tests.activation.kit import IDENTITY, Timeline, a_source, market, memory_state, quick_policy
 from tests.activation.model_mavera import ModelMavera
+from tests.activation.processes import an_account, run
 
 
 def _account(time: Timeline, server: ModelMavera, *, per_minute: int, **policy: Any) -> Account:
@@ -83,6 +87,15 @@ def test_ten_thousand_unknown_outcomes_are_settled_within_a_minute() -> None:
     assert real_time.monotonic() - started < 600
 
 
+def _markets(count: int) -> list[dict[str, Any]]:
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    codes = [a + b for a in letters for b in letters]
+    return [
+        market(codes[number % len(codes)], currency=("eur", "usd")[number // len(codes)])
+        for number in range(count)
+    ]
+
+
 def rate_reached(operations: int, *, per_minute: int, seconds_each: float) -> float:
     """Calls a minute over a whole plan of new personas, as a share of the key's limit, in virtual time."""
     time = Timeline()
@@ -90,16 +103,10 @@ def rate_reached(operations: int, *, per_minute: int, seconds_each: float) -> fl
     account = _account(
         time, server, per_minute=per_minute, auto_approve_credits=10**9, settle_seconds=60, deadline_seconds=60
     )
-    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-    codes = [a + b for a in letters for b in letters]
-    briefs = [
-        market(codes[number % len(codes)], currency=("eur", "usd")[number // len(codes)])
-        for number in range(operations)
-    ]
 
     async def both() -> Any:
         async with account.mavera:
-            plan = await build_plan(account, briefs, source=a_source())
+            plan = await build_plan(account, _markets(operations), source=a_source())
             return await apply(account, plan, run_id="r", actor="test")
 
     assert time.run(both()).counts == {"done": operations}
@@ -107,6 +114,55 @@ def rate_reached(operations: int, *, per_minute: int, seconds_each: float) -> fl
     most = max(sum(start <= at < start + 60 for at in arrivals) for start in arrivals[:: max(1, per_minute // 10)])
     assert most <= per_minute
     return len(arrivals) / (arrivals[-1] - arrivals[0]) * 60 / per_minute
+
+
+@dataclass(frozen=True)
+class Pace:
+    """A plan carried out in real time: its calls, how long they took, and how many the server refused."""
+
+    calls: int
+    seconds: float
+    refused: int
+
+    def share(self, per_minute: int) -> float:
+        """Calls a minute, as a share of the limit. A minute's calls may go at once, so it can be above one."""
+        return self.calls / self.seconds * 60 / per_minute
+
+
+class _Counted(httpx.AsyncBaseTransport):
+    """When each request left, and how many were refused."""
+
+    def __init__(self) -> None:
+        self.inner = httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=100))
+        self.left: list[float] = []
+        self.refused = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.left.append(real_time.monotonic())
+        answer = await self.inner.handle_async_request(request)
+        self.refused += answer.status_code == 429
+        return answer
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()
+
+
+def pace_measured(database: str, url: str, operations: int, *, per_minute: int) -> Pace:
+    """Carry out a plan of new personas against a server that enforces its limit, in real time."""
+    state, wire = State(database), _Counted()
+    account = an_account(
+        state, url, quick_policy(auto_approve_credits=10**9), per_minute=per_minute, transport=wire
+    )
+
+    async def both() -> Any:
+        async with account.mavera:
+            plan = await build_plan(account, _markets(operations), source=a_source())
+            return await apply(account, plan, run_id="r", actor="test")
+
+    assert run(both()).counts == {"done": operations}
+    state.close()
+    left = wire.left[:-1]  # the last one reads the usage when all is done
+    return Pace(calls=len(left), seconds=left[-1] - left[0], refused=wire.refused)
 
 
 def test_a_plan_is_carried_out_at_ninety_five_percent_of_the_rate_limit() -> None:
