@@ -107,29 +107,41 @@ def work(folder: Path, engine: EngineName, made: Path, cap: float) -> None:
 def watch(command: list[str], cap: float) -> Measured:
     """Run a process with all that it starts, and end it when it passes `cap` gigabytes."""
     began = time.perf_counter()
-    child = subprocess.Popen(command, stdout=sys.stderr, stderr=subprocess.DEVNULL)
+    child = subprocess.Popen(command, stdout=sys.stderr)
     top = psutil.Process(child.pid)
     peak, ended = 0.0, ""
     # Processor time of each process when last seen: workers come and go.
     used: dict[int, float] = {}
-    while child.poll() is None:
-        held = 0
-        with suppress(psutil.NoSuchProcess):
-            for each in [top, *top.children(recursive=True)]:
-                with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-                    times = each.cpu_times()
-                    used[each.pid] = times.user + times.system
-                    held += each.memory_info().rss - each.memory_info().shared
-        peak = max(peak, held / 2**30)
-        if peak > cap and not ended:
-            ended = f"over {cap:.0f} GB after {time.perf_counter() - began:,.0f} s"
-            for each in [*top.children(recursive=True), top]:
+    try:
+        while child.poll() is None:
+            held = 0
+            for each in _family(top):
                 with suppress(psutil.NoSuchProcess):
-                    each.kill()
-        time.sleep(_LOOK_SECONDS)
+                    times, memory = each.cpu_times(), each.memory_info()
+                    used[each.pid] = times.user + times.system
+                    held += memory.rss - memory.shared
+            peak = max(peak, held / 2**30)
+            if peak > cap and not ended:
+                ended = f"over {cap:.0f} GB after {time.perf_counter() - began:,.0f} s"
+                _end(top)
+            time.sleep(_LOOK_SECONDS)
+    finally:
+        _end(top)
     if child.returncode and not ended:
         ended = f"failed after {time.perf_counter() - began:,.0f} s"
     return Measured(time.perf_counter() - began, sum(used.values()), peak, ended)
+
+
+def _family(top: psutil.Process) -> list[psutil.Process]:
+    with suppress(psutil.NoSuchProcess):
+        return [*top.children(recursive=True), top]
+    return []
+
+
+def _end(top: psutil.Process) -> None:
+    for each in _family(top):
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
 
 
 def compare(made: Path, engines: list[str]) -> Iterator[str]:
