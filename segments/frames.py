@@ -6,7 +6,7 @@ Not here: any rule. Times travel as whole seconds since 1970 and months as year 
 calendar functions of DuckDB follow the time zone of the connection and would move month ends with it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Final
 
@@ -216,6 +216,8 @@ def with_months(frame: nw.LazyFrame[Any], **times: str) -> nw.LazyFrame[Any]:
     Days are turned into a calendar that starts in March: https://howardhinnant.github.io/date_algorithms.html.
     One column a step, as an engine copies an expression for each of its uses.
     """
+    if times and frame.implementation.is_pyspark():
+        return _spark_months(frame, times)
     for name, time in times.items():
         column = nw.col
         frame = frame.with_columns(_days=whole(column(time), DAY) + 719_468)
@@ -228,6 +230,16 @@ def with_months(frame: nw.LazyFrame[Any], **times: str) -> nw.LazyFrame[Any]:
         year = column("_year") + column("_era") * 400
         frame = frame.with_columns((year * 12 + whole(column("_of_year"), 153) + 2).alias(name))
     return frame.drop("_days", "_era", "_day", "_year", "_of_year") if times else frame
+
+
+def _spark_months(frame: nw.LazyFrame[Any], times: Mapping[str, str]) -> nw.LazyFrame[Any]:
+    """The same by Spark's dates, which know no zone: it plans each step anew, and the steps are many."""
+    kept = [f"`{name}`" for name in frame.collect_schema().names() if name not in times]
+    for name, time in times.items():
+        day = f"date_add(DATE'1970-01-01', CAST(floor(`{time}` / {DAY}) AS INT))"
+        kept.append(f"CAST(year({day}) * 12 + month({day}) - 1 AS BIGINT) AS `{name}`")
+    months: nw.LazyFrame[Any] = nw.from_native(frame.to_native().selectExpr(*kept)).lazy()
+    return months
 
 
 def first_of(frame: nw.LazyFrame[Any], name: str, *, order: Sequence[str]) -> nw.Expr:

@@ -13,11 +13,13 @@ from benchmarks.segments import run_all
 from resources.engines import DuckDbEngine, Engine
 from resources.lake import Lake
 from resources.schema import table as declared
+from segments.frames import frames, month_of, with_months
+from segments.frames import rows as collected
 from segments.inputs import COLUMNS
 from segments.mrr_parts import COLUMNS_OF_PARTS, subscription_mrr_in_parts
 from segments.mrr_table import subscription_mrr_table
 from segments.tables import SEGMENT_TABLES
-from tests.segments.raw import assert_same
+from tests.segments.raw import assert_same, at, raw
 from tests.spark import needs_spark, spark_engine
 
 
@@ -33,12 +35,12 @@ def _same_segments(shape: Shape, engine: Engine, folder: Path) -> None:
         version = _stored(lake, name, rows.select(COLUMNS[name].names), COLUMNS[name])
         return engine.table(lake, name, COLUMNS[name], version=version)
 
-    raw = business(shape)
+    made = business(shape)
     on_engine = run_all(
-        {name: placed(name, rows) for name, rows in raw.items()},
+        {name: placed(name, rows) for name, rows in made.items()},
         lambda name, rows: placed(name, rows) if name in COLUMNS else rows,
     )
-    for (name, left), (_, right) in zip(run_all(raw), on_engine, strict=True):
+    for (name, left), (_, right) in zip(run_all(made), on_engine, strict=True):
         assert left.schema.equals(SEGMENT_TABLES[name]), name
         assert left.num_rows > 0, name
         assert_same(left, right, name)
@@ -47,16 +49,28 @@ def _same_segments(shape: Shape, engine: Engine, folder: Path) -> None:
 def _same_mrr(subscriptions: int, engine: Engine, folder: Path) -> None:
     """MRR of every kind of subscription, whole and in parts of the engine, with tax that only invoices state."""
     lake = Lake(str(folder / "mrr"))
-    raw = _mrr_tables(subscriptions)
+    made = _mrr_tables(subscriptions)
     sources = {
-        name: engine.table(lake, name, schema, version=_stored(lake, name, raw[name], schema))
+        name: engine.table(lake, name, schema, version=_stored(lake, name, made[name], schema))
         for name, schema in COLUMNS_OF_PARTS.items()
     }
     assert engine.in_parts is not None
     found = subscription_mrr_in_parts(**sources, as_of=AS_OF, in_parts=engine.in_parts)
-    rows = raw.pop("subscriptions")
-    whole = subscription_mrr_table(rows, **raw, as_of=AS_OF).sort_by("subscription")
+    rows = made.pop("subscriptions")
+    whole = subscription_mrr_table(rows, **made, as_of=AS_OF).sort_by("subscription")
     assert_same(whole, found, "subscription_mrr")
+
+
+def _same_months(engine: Engine, folder: Path) -> None:
+    """Months of the calendar, on days where they change, a leap day among them."""
+    days = [f"{year}-{day}T00:00:00" for year in (1970, 1999, 2000, 2024, 2100) for day in ("01-01", "03-01")]
+    times = [at(day) - timedelta(seconds=late) for day in days for late in (0, 1)]
+    rows = raw("refunds", *({"created": time} for time in times)).select(COLUMNS["refunds"].names)
+    lake = Lake(str(folder / "months"))
+    version = _stored(lake, "refunds", rows, COLUMNS["refunds"])
+    source = frames(refunds=engine.table(lake, "refunds", COLUMNS["refunds"], version=version))["refunds"]
+    found = {row["created"]: row["month"] for row in collected(with_months(source, month="created")).to_pylist()}
+    assert found == {int(time.timestamp()): month_of(time) for time in times}
 
 
 def _mrr_tables(subscriptions: int) -> dict[str, pa.Table]:
@@ -110,6 +124,7 @@ def test_duckdb_agrees(tmp_path: Path) -> None:
 @needs_spark
 def test_spark_agrees(tmp_path: Path) -> None:
     with spark_engine() as spark:
+        _same_months(spark, tmp_path)
         _same_segments(Shape(300, 1_800, 2_400), spark, tmp_path)
         _same_mrr(2_000, spark, tmp_path)
 
