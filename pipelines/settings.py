@@ -1,35 +1,24 @@
-"""Every setting of the product, in one typed class read from the environment and `.env`.
+"""What the settings mean together: the one object of settings that the rest of the product is given.
 
-Here: names, types, units, defaults and the rules between them. Nobody else reads the environment. The table of
-settings in the documentation is generated from the descriptions below (`stripe-mavera settings`).
+Here: the rules between settings, and what follows from them: whose data it is, keys and addresses in use, folders.
+Not here: the settings one by one, and reading them (`pipelines.settings_stated`).
 A side (Stripe, Mavera) whose key is not set falls back to its sandbox on loopback, on its own.
 """
 
-import os
-from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from dotenv import dotenv_values
-from pydantic import Field, PrivateAttr, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import PrivateAttr, SecretStr, model_validator
 
 from activation.guards import GuardError, MaveraTarget, StripeKeyKind, Targets, check_targets, stripe_key_kind
+from pipelines.settings_stated import ECB_RATES, MAVERA_BASE, SANDBOX_CREDITS, STRIPE_BASE, StatedSettings
 from resources.mavera_address import is_loopback
 
-__all__ = [
-    "SANDBOX_MAVERA_PORT",
-    "SANDBOX_STRIPE_PORT",
-    "Mode",
-    "Settings",
-]
+__all__ = ["SANDBOX_MAVERA_PORT", "SANDBOX_STRIPE_PORT", "Mode", "Settings"]
 
-STRIPE_BASE = "https://api.stripe.com"
-MAVERA_BASE = "https://app.mavera.io/api/v1"
-ECB_RATES = "https://www.ecb.europa.eu/stats/eurofxref/eurofxref-hist.zip"
 SANDBOX_STRIPE_PORT = 8787
 SANDBOX_MAVERA_PORT = 8790
 # Stand-ins accept any key of the right form; these two say in every log what they are.
@@ -37,8 +26,6 @@ _SANDBOX_STRIPE_KEY = "rk_test_sandbox"
 _SANDBOX_MAVERA_KEY = "mvra_test_sandbox"
 _EXAMPLE = Path(__file__).parent.parent / "operator.example.toml"
 _LIVE_REQUESTS_PER_SECOND = 100.0
-# The sandbox business of `make run` is planned, paid and approved within this many pretend credits.
-_SANDBOX_CREDITS = 10_000
 
 
 class Mode(StrEnum):
@@ -49,185 +36,12 @@ class Mode(StrEnum):
     LIVE = "live"
 
 
-class Settings(BaseSettings):
-    """The settings. Durations in seconds, money in minor units, credits in Mavera credits."""
-
-    model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True)
-
-    stripe_api_key: SecretStr | None = Field(
-        None, description="Restricted Stripe key (`rk_live_…`, `rk_test_…`) with read permissions. Unset: sandbox."
-    )
-    stripe_api_base: str | None = Field(
-        None, description=f"Stripe's address. Default `{STRIPE_BASE}`, or the sandbox on loopback without a key."
-    )
-    stripe_account: str | None = Field(
-        None,
-        pattern="^acct_[A-Za-z0-9]+$",
-        description="Id of the Stripe account that the key must belong to; a key of another one is refused.",
-    )
-    stripe_accounts_file: Path | None = Field(
-        None,
-        description="TOML file of several Stripe accounts, each with keys, limits, budget and tables of its own.",
-    )
-    stripe_webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
-        (), description="Signing secrets of the webhook endpoint, separated by commas; two while one is rolled."
-    )
-    stripe_requests_per_second: float | None = Field(
-        None, gt=0, description="Limit of the whole account. Default: Stripe's own, 100 live and 25 test."
-    )
-    stripe_allow_unrestricted_key: bool = Field(
-        False, description="Accept `sk_live_…`, which can also write. A restricted key is the better answer."
-    )
-    stripe_request_budget: int | None = Field(
-        None, gt=0, description="Most Stripe requests a run may send; optional look-ups stop first. Default: none."
-    )
-    stripe_exports_uri: str | None = Field(
-        None,
-        description=(
-            "Folder or bucket with Stripe Data Pipeline or Dashboard exports: read beside the API, or in its "
-            "place when no `STRIPE_API_KEY` is set."
-        ),
-    )
-    stripe_exports_mode: Literal["live", "test"] = Field(
-        "live", description="Which tree of the exports is read without a key; with one, the key's mode decides."
-    )
-    stripe_exports_lag_hours: float = Field(
-        12, ge=0, description="Age of what a Data Pipeline run shows when its marker appears. Stripe states 12 h."
-    )
-    stripe_exports_without_discounts: bool = Field(
-        False,
-        description=(
-            "Your word that no subscription has a discount: the Dashboard's CSV does not show them, and MRR from "
-            "that file alone is incomplete without it."
-        ),
-    )
-    mavera_api_key: SecretStr | None = Field(None, description="Mavera key. Unset: sandbox.")
-    mavera_api_base: str | None = Field(
-        None, description=f"Mavera's address. Default `{MAVERA_BASE}`, or the sandbox on loopback without a key."
-    )
-    mavera_sandbox: bool = Field(False, description="Send `X-Mavera-Sandbox: true` with every Mavera request.")
-    mavera_webhook_secret: SecretStr | None = Field(
-        None, description="Secret that signs Mavera's generation callbacks. Unset: callbacks are refused."
-    )
-    mavera_callback_url: str | None = Field(
-        None, description="Public https address of `/webhooks/mavera`, given to Mavera with each generation."
-    )
-    mavera_workspace: str | None = Field(
-        None, description="Mavera workspace id for generations. Default: the key's."
-    )
-    mavera_auto_approve_credits: int | None = Field(
-        None,
-        ge=0,
-        description=(
-            "A plan up to this many credits approves itself; above, a person approves its hash. "
-            f"Default: 0, and {_SANDBOX_CREDITS} against a stand-in on loopback."
-        ),
-    )
-    mavera_credit_budget: int | None = Field(
-        None,
-        ge=0,
-        description="Most credits to spend in a calendar month (UTC). Default: what the account has left.",
-    )
-    lake_uri: str | None = Field(
-        None, description="Folder or bucket of the Delta tables. Default `<data_dir>/<mode>/lake`."
-    )
-    state_database_url: str | None = Field(
-        None, description="SQLAlchemy URL of the state. Default: SQLite at `<data_dir>/<mode>/state.db`."
-    )
-    dagster_postgres_url: SecretStr | None = Field(
-        None,
-        description="PostgreSQL URL for Dagster's own storage. Default: its SQLite under `<data_dir>/dagster`.",
-    )
-    data_dir: Path = Field(Path(".data"), description="Where everything local lies when no other place is named.")
-    reporting_currency: str = Field("usd", pattern="^[a-z]{3}$", description="Currency of tiers and totals.")
-    fx_rates_uri: str | None = Field(
-        None,
-        description=(
-            "Exchange rates: a CSV file with `date,currency,rate` per euro, or a feed in the layout of the "
-            f"European Central Bank. Default `{ECB_RATES}`; the sandbox has its own."
-        ),
-    )
-    segment_engine: Literal["pandas", "duckdb", "pyspark"] = Field(
-        "pandas",
-        description=(
-            "What runs the segment functions: `duckdb` for more rows than memory holds, `pyspark` for more than "
-            "one machine should read (docs/scale.md)."
-        ),
-    )
-    spark_master: str = Field(
-        "local[2]", description="Where Spark runs: `local[N]`, `spark://HOST:PORT` or `k8s://https://HOST:PORT`."
-    )
-    spark_options: dict[str, str] = Field(
-        {},
-        repr=False,
-        description='Options of Spark as a JSON object, such as `{"spark.executor.memory": "8g"}`. No keys in it.',
-    )
-    operator_file: Path | None = Field(
-        None,
-        description=(
-            "What only an operator may say: product names for briefs, tone, product copy, consent. Default: "
-            "`operator.toml`; the sandbox business uses `operator.example.toml`."
-        ),
-    )
-    notify_slack_webhook_url: SecretStr | None = Field(
-        None, description="Incoming webhook of the Slack channel that hears of failed runs and of what waits."
-    )
-    notify_smtp_url: SecretStr | None = Field(
-        None,
-        description="Mail server for the same: `smtp://user:password@host:587`, or `smtps://` for TLS at once.",
-    )
-    notify_email_from: str | None = Field(None, description="Sender of these mails.")
-    notify_email_to: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Receivers of these mails, separated by commas."
-    )
-    dagster_ui_url: str = Field("http://127.0.0.1:3000", description="Address of the Dagster UI in messages.")
-    monitor_url: str = Field(
-        "http://127.0.0.1:3001",
-        description="Address at which people reach the monitor: the UI links to its report.",
-    )
-    log_format: Literal["text", "json"] = Field(
-        "text", description="Lines on stderr: `text` for people, `json` for one object a line."
-    )
-    log_level: Literal["debug", "info", "warning", "error"] | None = Field(
-        None, description="Least level of these lines. Default: `warning` as text, `info` as JSON."
-    )
-    sandbox_customers: int = Field(1_500, gt=0, description="Size of the simulated business.")
-    sandbox_seed: int = Field(7, description="Seed of the simulated business.")
+class Settings(StatedSettings):
+    """The settings and what they mean together. Raises: ValueError where they contradict each other."""
 
     # Which account of STRIPE_ACCOUNTS_FILE these settings speak for; set by `pipelines.accounts`.
     _account: str | None = PrivateAttr(None)
     _pace_url: str | None = PrivateAttr(None)
-
-    @field_validator("stripe_webhook_secrets", "notify_email_to", mode="before")
-    @classmethod
-    def _split_secrets(cls, value: Any) -> Any:
-        return (
-            tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-        )
-
-    @field_validator(
-        "stripe_api_key",
-        "stripe_api_base",
-        "stripe_account",
-        "stripe_accounts_file",
-        "mavera_api_key",
-        "mavera_api_base",
-        "lake_uri",
-        "state_database_url",
-        "dagster_postgres_url",
-        "fx_rates_uri",
-        "stripe_exports_uri",
-        "mavera_webhook_secret",
-        "mavera_callback_url",
-        "mavera_workspace",
-        "notify_slack_webhook_url",
-        "notify_smtp_url",
-        "notify_email_from",
-        mode="before",
-    )
-    @classmethod
-    def _empty_is_unset(cls, value: Any) -> Any:
-        return None if isinstance(value, str) and not value.strip() else value
 
     @model_validator(mode="after")
     def _keys_fit_their_targets(self) -> Self:
@@ -262,13 +76,6 @@ class Settings(BaseSettings):
     def pace_url(self) -> str | None:
         """SQLAlchemy URL of the state in which accounts share the pace of a Mavera key; None for one account."""
         return self._pace_url
-
-    @classmethod
-    def variables(cls) -> Mapping[str, str]:
-        """The environment with `.env` below it: for keys whose variables an accounts file names."""
-        file = cls.model_config.get("env_file")
-        below = dotenv_values(file) if isinstance(file, str) else {}
-        return {name: value for name, value in (below | dict(os.environ)).items() if value}
 
     @property
     def exports_only(self) -> bool:
@@ -408,7 +215,7 @@ class Settings(BaseSettings):
         """Credits up to which a plan approves itself."""
         if self.mavera_auto_approve_credits is not None:
             return self.mavera_auto_approve_credits
-        return _SANDBOX_CREDITS if self.mavera_is_stand_in else 0
+        return SANDBOX_CREDITS if self.mavera_is_stand_in else 0
 
 
 def _host(url: str) -> str:
