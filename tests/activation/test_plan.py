@@ -7,13 +7,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from structlog.testing import capture_logs
 
 from activation.account import Account, PinError
 from activation.apply import apply
 from activation.approval import ApprovalError, approval_status, approve, recorded_plan
 from activation.briefs import Suppressed
 from activation.plan import build_plan
-from activation.policy import Caps, Identity, Kind, Mode
+from activation.policy import Caps, Identity, Kind, Mode, Policy
 from tests.activation.kit import (
     Bench,
     a_source,
@@ -311,3 +312,31 @@ def test_the_estimate_of_a_plan_that_approved_itself_is_on_record() -> None:
 
     first, second = bench.run(ask)
     assert (first.mode, second.mode, second.reason) == ("automatic", "automatic", "approved")
+
+
+def test_customers_of_an_incomplete_read_are_not_what_the_next_plan_compares_with() -> None:
+    bench = Bench()
+    bench.refresh([tier()], customers=1_000)
+    incomplete = bench.plan([tier()], customers=400, complete=False)
+
+    async def carry_out(account: Account) -> str | None:
+        approval_status(account, incomplete)
+        approve(account, incomplete.hash, approver="dana")
+        assert (await apply(account, incomplete, run_id="run-2", actor="test")).approval.approved
+        return account.fact("customers")
+
+    assert bench.run(carry_out) == "1000"
+
+
+@pytest.mark.parametrize(
+    ("policy", "level", "said"),
+    [
+        (quick_policy(), "info", "plan carried out"),
+        (quick_policy(caps=Caps(per_month=299)), "warning", "budget refused"),
+    ],
+    ids=["carried out", "over the month's budget"],
+)
+def test_the_log_has_the_end_of_a_run(policy: Policy, level: str, said: str) -> None:
+    with capture_logs() as lines:
+        Bench(policy=policy).refresh([tier()])
+    assert (level, said) in {(one["log_level"], one["event"]) for one in lines}

@@ -87,6 +87,25 @@ def test_headers_that_say_nothing_change_nothing() -> None:
     assert [window.take() > 0 for _ in range(4)] == [False, False, False, True]
 
 
+@pytest.mark.parametrize(
+    ("rate", "granted"),
+    [(RateState(limit=2), 2), (RateState(remaining=1), 1), (RateState(retry_after=5.0), 0)],
+    ids=["a limit", "places left", "a wait"],
+)
+def test_each_header_counts_alone(rate: RateState, granted: int) -> None:
+    window = _window(memory_state(), Timeline(), per_minute=4)
+    window.observe(rate)
+    assert [window.take() > 0 for _ in range(4)].index(True) == granted
+
+
+def test_a_place_that_is_free_in_a_moment_is_waited_for_no_longer() -> None:
+    time = Timeline()
+    window = _window(memory_state(), time, per_minute=1)
+    assert window.take() == 0
+    time.seconds = 60.1
+    assert window.take() == pytest.approx(0.1)
+
+
 def test_the_state_holds_a_hash_of_the_key_and_never_the_key(tmp_path: Path) -> None:
     url = fresh_database(None, tmp_path)
     state = State(url)

@@ -76,9 +76,40 @@ def test_a_sweep_finds_what_a_dead_run_made_and_says_so() -> None:
     async def sweep(account: Account) -> ReconcileReport:
         return await reconcile(account, run_id="sweep", actor="test")
 
+    bench.requests.clear()
     found = bench.run(sweep)
     assert (found.looked_up, found.adopted, found.held, found.waiting, found.orphans) == (1, 1, 0, 0, ())
+    # Ten thousand rows cost no more reads than one: the list is read once, and no row asks for itself.
+    assert [one.url.path.endswith("/personas") for one in bench.requests].count(True) == 1
     assert [row.ending for row in bench.refresh([tier()]).rows] == ["unchanged"]
+
+
+@pytest.mark.parametrize(
+    ("wait", "found"), [(False, (1, 0, 1)), (True, (1, 1, 0))], ids=["at once", "waiting for the window"]
+)
+def test_a_row_whose_sender_may_live_waits_or_is_waited_for(wait: bool, found: tuple[int, int, int]) -> None:
+    bench = Bench(options={"list_lag_seconds": 20})
+    _killed_in_the_call(bench)
+
+    async def sweep(account: Account) -> ReconcileReport:
+        return await reconcile(account, run_id="sweep", actor="test", wait=wait)
+
+    report = bench.run(sweep)
+    assert (report.looked_up, report.adopted, report.waiting) == found
+
+
+def test_what_was_taken_over_by_its_token_after_the_state_was_lost_is_no_orphan() -> None:
+    lost = Bench()
+    lost.refresh([tier(), market()])
+    bench = Bench(time=lost.time)
+    bench.app = lost.app
+
+    async def sweep(account: Account) -> ReconcileReport:
+        return await reconcile(account, run_id="sweep", actor="test")
+
+    assert len(bench.run(sweep).orphans) == 2
+    bench.refresh([tier(), market()])
+    assert bench.run(sweep).orphans == ()
 
 
 def test_what_is_unknown_is_resolved_before_the_plan_so_that_the_approved_plan_still_fits() -> None:

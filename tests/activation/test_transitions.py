@@ -260,6 +260,39 @@ def test_a_transition_changes_exactly_its_columns_and_leaves_one_audit_row(name:
     assert {key: said[key] for key in {*about, *transition.event}} == {**about, **transition.event}
 
 
+LABELS = {
+    "not sent": "not_sent",
+    "adopted without a known charge": "adopted",
+    "released": "failed",
+    "to be sent again": "failed",
+    "forgotten": "failed",
+}
+
+
+@pytest.mark.parametrize("name", TRANSITIONS)
+def test_a_transition_can_be_cut_before_inside_and_after_its_transaction(name: str) -> None:
+    """The instants at which the crash tests cut; inside, nothing is on record yet."""
+    transition, instants = TRANSITIONS[name], list[str]()
+    scene = a_scene(transition.acts_from[0])
+    scene.ledger.probe = instants.append
+    transition.act(scene)
+    label = LABELS.get(name, name)
+    assert instants == [f"{label}:before", f"{label}:inside", f"{label}:after"]
+
+
+def test_an_object_that_is_registered_without_a_call_leaves_its_audit_row() -> None:
+    scene, instants = a_scene("failed"), list[str]()
+    before = scene.seen()
+    scene.ledger.probe = instants.append
+    scene.ledger.register(made_for(scene.claim.entry, "clx7"), run=RUN, event="taken over")
+    after = scene.seen()
+    assert [one["remote_id"] for one in after["mavera_objects"]] == ["clx7"]
+    assert after["audit"][:-1] == before["audit"]
+    about = {"event": "taken over", "actor": "test", "run": "run-1", "segment": "tier:smb", "target": "clx7"}
+    assert {key: after["audit"][-1][key] for key in about} == about
+    assert instants == ["adopted:before", "adopted:inside", "adopted:after"]
+
+
 @pytest.mark.parametrize(
     ("name", "state"),
     [

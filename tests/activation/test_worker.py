@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -26,9 +26,15 @@ MADE = Outcome(verdict=Verdict.DONE, body={"id": "clx1", "name": "P", "is_custom
 class Script:
     """A dispatcher that commits `sent` and answers as it was told; remembers when it was asked."""
 
-    def __init__(self, account: Account, outcomes: list[Outcome]) -> None:
+    def __init__(
+        self,
+        account: Account,
+        outcomes: list[Outcome],
+        meanwhile: Callable[[Account, Claim], object] | None = None,
+    ) -> None:
         self._account = account
         self._outcomes = outcomes
+        self._meanwhile = meanwhile
         self.sent: list[tuple[float, str, str]] = []
         self.leases = 0
 
@@ -45,6 +51,8 @@ class Script:
         self.sent.append((asyncio.get_running_loop().time(), method, path))
         if outcome.code != "lost_claim":
             self._account.ledger.sent(claim, settle_seconds=30)
+        if self._meanwhile is not None:
+            self._meanwhile(self._account, claim)
         return outcome
 
 
@@ -55,9 +63,10 @@ async def carried_out(
     *,
     stops: Stops | None = None,
     caps: Caps | None = None,
+    meanwhile: Callable[[Account, Claim], object] | None = None,
 ) -> tuple[Ended, Script]:
-    """Carry one row out."""
-    script = Script(account, outcomes)
+    """Carry one row out; `meanwhile` happens during each call."""
+    script = Script(account, outcomes, meanwhile)
     worker = Worker(
         account,
         dispatcher=script,  # type: ignore[arg-type]
@@ -213,6 +222,46 @@ def test_what_is_there_after_all_is_not_sent_a_second_time() -> None:
     assert (ended.ending, ended.code) == ("skipped", "exists")
     assert (ended.reason, ended.next_action) == ("it is at Mavera already", "the next plan takes it over")
     assert len(script.sent) == 1
+
+
+def test_without_a_look_first_nothing_is_sent_a_second_time() -> None:
+    bench = Bench()
+    operation = bench.plan([tier()]).operations[0]
+    fault = {"operation": "listPersonas", "kind": "error_before", "status": 503}
+    bench.control(options={"requests_per_minute": 600, "faults": [fault]})
+
+    async def inside(account: Account) -> tuple[Ended, Script]:
+        return await carried_out(account, operation, [outcome(Verdict.RATE_LIMITED), MADE])
+
+    ended, script = bench.run(inside)
+    assert (ended.ending, ended.next_action) == ("skipped", "the next run tries again")
+    assert ended.reason.startswith("cannot look first: ")
+    assert len(script.sent) == 1
+
+
+@pytest.mark.parametrize(
+    "seen", [outcome(Verdict.RATE_LIMITED), outcome(Verdict.NOT_SENT, "not_sent")], ids=["429", "not sent"]
+)
+def test_only_the_backoff_is_waited_for_where_nobody_asks_for_more(seen: Outcome) -> None:
+    ended, script, _ = played(seen, MADE, bench=Bench(policy=quick_policy(backoff_seconds=0.1)))
+    assert ended.ending == "done"
+    assert 0.1 <= script.sent[1][0] - script.sent[0][0] <= 0.15 + 0.01
+
+
+def test_an_answer_for_a_row_that_has_another_object_by_now_waits_for_a_person() -> None:
+    bench = Bench()
+    operation = bench.plan([tier()]).operations[0]
+
+    def adopted(account: Account, claim: Claim) -> None:
+        account.ledger.adopt(account.ledger.intents()[0], run=RUN, made=made_for(claim.entry, "clx2"), charged=0)
+
+    async def inside(account: Account) -> tuple[Ended, Script]:
+        return await carried_out(account, operation, [MADE], meanwhile=adopted)
+
+    ended, _ = bench.run(inside)
+    assert (ended.ending, ended.reason) == ("held", "two answers for one row")
+    assert ended.next_action == "compare the objects at Mavera"
+    assert [(row.state, row.code) for row in bench.run(_rows)] == [("held", "conflict")]
 
 
 @pytest.mark.parametrize(
