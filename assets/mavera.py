@@ -157,18 +157,28 @@ class Approving(dg.Config):
     kinds={"python"},
     owners=OWNERS,
     deps=[["mavera", "plan"]],
-    description="A person's approval of a plan by its hash. Materialise it by hand; then run `activate`.",
+    description=(
+        "A person's approval of a plan. Materialise it from the launchpad (shift and click on *Materialize*) with "
+        "`plan_hash` and `approver`; then run the job `activate`."
+    ),
     output_required=False,
     pool="mavera",
 )
 @redacting_errors
 def approval(
-    config: Approving, state: StateResource, mavera: MaveraResource, paid_work: dg.ResourceParam[PaidWork]
+    context: dg.AssetExecutionContext,
+    config: Approving,
+    state: StateResource,
+    mavera: MaveraResource,
+    paid_work: dg.ResourceParam[PaidWork],
 ) -> Iterator[dg.MaterializeResult]:
     """Record a person's approval; without a hash and a name, as in "materialise all", nothing is approved."""
     from activation.approval import approve
 
     if not config.plan_hash and not config.approver:
+        context.log.warning(
+            "nothing is approved: open the launchpad (shift and click) and give plan_hash and approver"
+        )
         return
     if not config.plan_hash or not config.approver:
         raise dg.Failure("an approval names the plan's hash and the approver", allow_retries=False)

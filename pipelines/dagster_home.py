@@ -1,6 +1,6 @@
 """Where Dagster keeps runs and events: a folder of ours as DAGSTER_HOME, or PostgreSQL when its URL is set.
 
-Here: the instance file that `dagster.yaml` becomes. Not here: anything about assets.
+Here: the instance file that `deploy/dagster.yaml` becomes. Not here: anything about assets.
 """
 
 import os
@@ -11,7 +11,7 @@ from pipelines.settings import Settings
 
 __all__ = ["prepare_dagster_home", "with_driver"]
 
-_INSTANCE_FILE = Path(__file__).parent.parent / "dagster.yaml"
+_INSTANCE_FILE = Path(__file__).parent.parent / "deploy" / "dagster.yaml"
 _POSTGRES_STORAGE = """
 storage:
   postgres:

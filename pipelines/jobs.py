@@ -79,7 +79,7 @@ backfill = dg.define_asset_job(
     selection=dg.AssetSelection.assets(["stripe", "reconciliation"]),
     config=_created_in,
     tags=RAW_TABLES_ALONE,
-    description="Read again what was created in chosen months; a run for each.",
+    description="Read again what was created in chosen months, a run for each. Choose them under *Partitions*.",
 )
 
 JOBS = (refresh, extract, segment, activate, reconcile, backfill, maintain)

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 
 from pipelines.answer import Answer, Exit, complain
@@ -297,7 +297,7 @@ def _summary(settings: Settings, outcome: RunOutcome) -> Answer:
 
     def page(console: Console) -> None:
         render(summary, console)
-        console.print(f"A page with pictures: {Edition.of(settings).file}", highlight=False, soft_wrap=True)
+        console.print(f"Report: {Edition.of(settings).file}", highlight=False, soft_wrap=True)
         for line in outcome.warnings:
             console.print(f"warning: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
@@ -315,5 +315,7 @@ def _summary(settings: Settings, outcome: RunOutcome) -> Answer:
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", header_style="dim")
     for name in columns:
-        table.add_column(name, justify="right" if name in ("credits", "rows") else "left")
+        # Folded, never cut: what a narrow terminal shows of a key or a reason must still be all of it.
+        justify: JustifyMethod = "right" if name in ("credits", "rows") else "left"
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=name in ("variable", "credits"))
     return table

@@ -15,7 +15,7 @@ import yaml
 _ROOT = Path(__file__).parents[2]
 _KUBERNETES = _ROOT / "deploy" / "kubernetes"
 _PROJECT = tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-_INSTANCE = yaml.safe_load((_ROOT / "dagster.yaml").read_text(encoding="utf-8"))
+_INSTANCE = yaml.safe_load((_ROOT / "deploy" / "dagster.yaml").read_text(encoding="utf-8"))
 _VALUES = yaml.safe_load((_KUBERNETES / "values.yaml").read_text(encoding="utf-8"))
 # What the chart does not know: a deployment and its service each.
 _OWN = {
