@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from activation import audit
 from activation.account import Account
 from activation.plan_model import Plan
-from resources.state.ledger import approvals, plans
+from resources.state.ledger import approvals, intents, plans
 
 __all__ = ["ApprovalError", "ApprovalStatus", "approval_status", "approve", "recorded_plan"]
 
@@ -43,10 +43,10 @@ def approval_status(account: Account, plan: Plan) -> ApprovalStatus:
             plan_hash=plan.hash, approved=True, approver=found.approver, mode=found.mode, reason="approved"
         )
     if plan.requires_person:
-        return _waits(plan, "; ".join(plan.requires_person))
+        return _waits(account, plan, "; ".join(plan.requires_person))
     if plan.credits > account.policy.auto_approve_credits:
         limit = account.policy.auto_approve_credits
-        return _waits(plan, f"{plan.credits} credits at worst, above the automatic limit of {limit}")
+        return _waits(account, plan, f"{plan.credits} credits at worst, above the automatic limit of {limit}")
     _approve(account, plan.hash, approver="automatic", mode="automatic", credits=plan.credits)
     return ApprovalStatus(
         plan_hash=plan.hash, approved=True, approver="automatic", mode="automatic", reason="within the limit"
@@ -90,8 +90,31 @@ def recorded_plan(account: Account, plan_hash: str) -> dict[str, Any] | None:
     return None if text is None else json.loads(text)
 
 
-def _waits(plan: Plan, reason: str) -> ApprovalStatus:
+def _waits(account: Account, plan: Plan, reason: str) -> ApprovalStatus:
+    reason = "; ".join(part for part in (_outdated(account), reason) if part)
     return ApprovalStatus(plan_hash=plan.hash, approved=False, approver="", mode="none", reason=reason)
+
+
+def _outdated(account: Account) -> str:
+    """What became of the last approval, where nothing was sent on it: the person who gave it waits for that."""
+    mine = approvals.c.environment == account.identity.environment
+    begun = sa.select(intents.c.id).where(
+        intents.c.environment == approvals.c.environment, intents.c.plan_hash == approvals.c.plan_hash
+    )
+    newest = (
+        sa.select(approvals, ~begun.exists().label("unused"))
+        .where(mine)
+        .order_by(approvals.c.approved_at.desc())
+        .limit(1)
+    )
+    with account.state.read() as connection:
+        last = connection.execute(newest).first()
+    if last is None or last.mode != "person" or not last.credits or not last.unused:
+        return ""
+    return (
+        f"plan {last.plan_hash[:12]}, which {last.approver} approved, no longer fits: "
+        "the data, Mavera or the settings have changed since"
+    )
 
 
 def _approval(account: Account, plan_hash: str) -> Any:

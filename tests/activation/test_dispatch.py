@@ -69,7 +69,8 @@ def sent(
             probe=probe,
         )
         outcome = None
-        async with dispatcher:
+        async with dispatcher as entered:
+            assert entered is dispatcher
             call = asyncio.ensure_future(
                 dispatcher.send(claim, method="POST", path="personas", operation="createPersona", before=None)
             )

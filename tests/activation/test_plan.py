@@ -166,7 +166,21 @@ def test_an_approval_does_not_fit_a_plan_of_changed_data(changed: list[Any], sou
     bench.run(decide)
     report = bench.refresh(changed, run_id="run-2", **source)
     assert not report.approval.approved
+    assert report.approval.reason.startswith(f"plan {first.plan_hash[:12]}, which ada approved, no longer fits: ")
     assert bench.paid_calls() == []
+
+
+def test_an_approval_that_was_carried_out_is_not_said_to_fit_no_longer() -> None:
+    bench = Bench(policy=quick_policy(auto_approve_credits=0))
+    first = bench.refresh([tier()])
+
+    async def decide(account: Account) -> None:
+        approve(account, first.plan_hash, approver="ada")
+
+    bench.run(decide)
+    assert bench.refresh([tier()], run_id="run-2").counts == {"done": 1}
+    reason = bench.refresh([tier(), market()], run_id="run-3").approval.reason
+    assert reason == "300 credits at worst, above the automatic limit of 0"
 
 
 @pytest.mark.parametrize("edit", ["description", "deleted", "renamed"])
@@ -340,3 +354,10 @@ def test_the_log_has_the_end_of_a_run(policy: Policy, level: str, said: str) -> 
     with capture_logs() as lines:
         Bench(policy=policy).refresh([tier()])
     assert (level, said) in {(one["log_level"], one["event"]) for one in lines}
+
+
+def test_half_of_the_months_budget_is_told_from_exactly_half_on() -> None:
+    counted = Bench().refresh([tier()]).credits_counted
+    for cap, told in ((2 * counted, 1), (2 * counted + 1, 0)):
+        report = Bench(policy=quick_policy(caps=Caps(per_month=cap))).refresh([tier()])
+        assert (report.counts, len(report.alerts)) == ({"done": 1}, told)
