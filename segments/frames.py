@@ -113,7 +113,7 @@ def _usable(frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
     names = frame.collect_schema().names()
     if "deleted" in names:
         frame = frame.filter(~nw.col("deleted").fill_null(False)).drop("deleted")
-    amounts = [name for name in names if name == "total" or (name.startswith("amount") and name != "amounts")]
+    amounts = [name for name in names if name == "total" or "amount" in name.split("_")]
     if amounts:
         possible = [nw.col(name).fill_null(0).is_between(-LARGEST_AMOUNT, LARGEST_AMOUNT) for name in amounts]
         frame = frame.filter(*possible)

@@ -14,12 +14,11 @@ import narwhals as nw
 import pyarrow as pa
 
 from segments.frames import DAY, beside, divide_half_up, frames, month_of, rows, to_table, whole, with_months
+from segments.shares import with_share
 from segments.tables import SEGMENT_TABLES
 
 __all__ = ["customer_mrr_months"]
 
-_PRODUCT_FITS: Final = 3_000_000_000
-"""Amounts below it can be multiplied in 64 bits."""
 _LONGEST_MONTHS: Final = 60
 """Longest service period that is spread; Stripe's longest interval is three years."""
 
@@ -111,25 +110,19 @@ def _monthly(lines: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
     """The value of a line a month, by the length of its period.
 
     From four weeks on a period is the nearest number of months; shorter ones are whole weeks (52 a year) or days
-    (365 a year), the factors of the revenue rules. Inclusive tax is taken out of the list amount in proportion.
+    (365 a year), the factors of the revenue rules.
     """
     column = nw.col
     days = whole(column("period_end") - column("period_start") + DAY // 2, DAY)
-    lines = with_months(lines, first="period_start", until="period_end")
+    lines = with_months(_without_tax(lines), first="period_start", until="period_end")
     lines = lines.with_columns(days=nw.when(days < 1).then(1).otherwise(days)).with_columns(
-        months=whole(column("days") * 12 + 182, 365),
-        billed=column("amount") - column("discount"),
+        months=whole(column("days") * 12 + 182, 365)
     )
     days_a_year = nw.when(whole(column("days"), 7) * 7 == column("days")).then(364).otherwise(365)
     lines = lines.with_columns(
         numerator=nw.when(column("days") >= 28).then(1).otherwise(days_a_year),
         denominator=nw.when(column("days") >= 28).then(column("months")).otherwise(column("days") * 12),
-        net=column("billed") - column("tax"),
     )
-    scaled = (column("amount") * column("net")) // nw.when(column("billed") == 0).then(1).otherwise(
-        column("billed")
-    )
-    lines = lines.with_columns(list=nw.when(column("tax") == 0).then(column("amount")).otherwise(scaled))
     return lines.select(
         "customer",
         "currency",
@@ -137,6 +130,25 @@ def _monthly(lines: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
         count=column("until") - column("first"),
         mrr_minor=divide_half_up(column("net") * column("numerator"), column("denominator")),
         mrr_list_minor=divide_half_up(column("list") * column("numerator"), column("denominator")),
+    )
+
+
+def _without_tax(lines: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+    """What a line billed and what its list amount is, both without inclusive tax: `net` and `list`.
+
+    The list amount loses the share of tax in what was billed, rounded down. A tax that is not within what was
+    billed says nothing, as in today's MRR.
+    """
+    column = nw.col
+    lines = lines.with_columns(billed=column("amount") - column("discount"))
+    sign = nw.when(column("billed") < 0).then(-1).otherwise(1)
+    # Nothing is divided by it where nothing was billed: there the list amount is its own.
+    size = nw.when(column("billed") == 0).then(1).otherwise(column("billed") * sign)
+    lines = lines.with_columns(sign=sign, size=size, tax=column("tax") * sign)
+    taxed = (column("tax") > 0) & (column("tax") < column("size"))
+    lines = lines.with_columns(kept=nw.when(taxed).then(column("size") - column("tax")).otherwise(column("size")))
+    return with_share(lines, "list", of="amount", part="kept", whole="size").with_columns(
+        net=nw.when(column("billed") == 0).then(0).otherwise(column("kept") * column("sign"))
     )
 
 

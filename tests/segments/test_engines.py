@@ -16,9 +16,11 @@ from resources.schema import table as declared
 from segments.frames import frames, month_of, with_months
 from segments.frames import rows as collected
 from segments.inputs import COLUMNS
+from segments.mrr_months import customer_mrr_months
 from segments.mrr_parts import COLUMNS_OF_PARTS, subscription_mrr_in_parts
 from segments.mrr_table import subscription_mrr_table
 from segments.tables import SEGMENT_TABLES
+from tests.segments.lines import large_taxed_lines
 from tests.segments.raw import assert_same, at, raw
 from tests.spark import needs_spark, spark_engine
 
@@ -73,6 +75,18 @@ def _same_months(engine: Engine, folder: Path) -> None:
     assert found == {int(time.timestamp()): month_of(time) for time in times}
 
 
+def _same_large_amounts(engine: Engine, folder: Path) -> None:
+    """Amounts whose products do not fit 64 bits."""
+    lake = Lake(str(folder / "large"))
+    _, *made = large_taxed_lines()
+    placed = []
+    for name, rows in zip(("invoice_lines", "invoices"), made, strict=True):
+        version = _stored(lake, name, rows.select(COLUMNS[name].names), COLUMNS[name])
+        placed.append(engine.table(lake, name, COLUMNS[name], version=version))
+    found = customer_mrr_months(*placed, as_of=AS_OF)
+    assert_same(customer_mrr_months(*made, as_of=AS_OF), found, "customer_mrr_months")
+
+
 def _mrr_tables(subscriptions: int) -> dict[str, pa.Table]:
     """The tables that MRR needs; prices of every tenth subscription contain tax that its latest invoice states."""
     made = account(subscriptions)
@@ -125,6 +139,7 @@ def test_duckdb_agrees(tmp_path: Path) -> None:
 def test_spark_agrees(tmp_path: Path) -> None:
     with spark_engine() as spark:
         _same_months(spark, tmp_path)
+        _same_large_amounts(spark, tmp_path)
         _same_segments(Shape(300, 1_800, 2_400), spark, tmp_path)
         _same_mrr(2_000, spark, tmp_path)
 

@@ -1,27 +1,15 @@
 """MRR by month from invoice lines."""
 
 from datetime import date
+from fractions import Fraction
 from functools import cache
 from typing import Any
 
 import pytest
 
 from segments.mrr_months import customer_mrr_months
-from tests.segments.raw import AS_OF, ENGINES, at, on, raw
-
-
-def _line(start: str, end: str, amount: int = 1_200, **columns: Any) -> dict[str, Any]:
-    return {
-        "invoice": "in_1",
-        "subscription": "sub_1",
-        "currency": "usd",
-        "amount": amount,
-        "proration": False,
-        "period_start": at(start),
-        "period_end": at(end),
-        "price": "price_1",
-        **columns,
-    }
+from tests.segments.lines import large_taxed_lines, line
+from tests.segments.raw import AS_OF, ENGINES, on, raw
 
 
 def _months(engine: str, *lines: dict[str, Any], status: str = "paid", **more: Any) -> list[tuple[date, int, int]]:
@@ -39,37 +27,37 @@ JAN, FEB, MAR, APR = (date(2026, month, 1) for month in (1, 2, 3, 4))
 
 
 CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[date, int, int]]]] = {
-    "a month covers one month end": ([_line("2026-01-10", "2026-02-10")], [(JAN, 1200, 1200)]),
+    "a month covers one month end": ([line("2026-01-10", "2026-02-10")], [(JAN, 1200, 1200)]),
     "short months are not skipped": (
-        [_line("2026-01-31", "2026-02-28"), _line("2026-02-28", "2026-03-31")],
+        [line("2026-01-31", "2026-02-28"), line("2026-02-28", "2026-03-31")],
         [(JAN, 1200, 1200), (FEB, 1200, 1200)],
     ),
     "a renewal on the first is not counted twice": (
-        [_line("2026-01-01", "2026-02-01"), _line("2026-02-01", "2026-03-01")],
+        [line("2026-01-01", "2026-02-01"), line("2026-02-01", "2026-03-01")],
         [(JAN, 1200, 1200), (FEB, 1200, 1200)],
     ),
     "a year is a twelfth a month, up to the last month end before as_of": (
-        [_line("2026-01-10", "2027-01-10", 12_000)],
+        [line("2026-01-10", "2027-01-10", 12_000)],
         [(JAN, 1000, 1000), (FEB, 1000, 1000), (MAR, 1000, 1000), (APR, 1000, 1000)],
     ),
     "a quarter is a third a month": (
-        [_line("2026-01-10", "2026-04-10", 300)],
+        [line("2026-01-10", "2026-04-10", 300)],
         [(JAN, 100, 100), (FEB, 100, 100), (MAR, 100, 100)],
     ),
-    "a week is 52/12 a month": ([_line("2026-01-26", "2026-02-02", 300)], [(JAN, 1300, 1300)]),
-    "a day is 365/12 a month": ([_line("2026-01-31", "2026-02-01", 12)], [(JAN, 365, 365)]),
+    "a week is 52/12 a month": ([line("2026-01-26", "2026-02-02", 300)], [(JAN, 1300, 1300)]),
+    "a day is 365/12 a month": ([line("2026-01-31", "2026-02-01", 12)], [(JAN, 365, 365)]),
     "a discount lowers the amount but not the list": (
-        [_line("2026-01-10", "2026-02-10", discount_amount=200)],
+        [line("2026-01-10", "2026-02-10", discount_amount=200)],
         [(JAN, 1000, 1200)],
     ),
     "inclusive tax is no revenue": (
-        [_line("2026-01-10", "2026-02-10", 1190, inclusive_tax_amount=190)],
+        [line("2026-01-10", "2026-02-10", 1190, inclusive_tax_amount=190)],
         [(JAN, 1000, 1000)],
     ),
-    "a proration is left out": ([_line("2026-01-10", "2026-02-10", proration=True)], []),
-    "a one-off line is left out": ([_line("2026-01-10", "2026-02-10", subscription=None)], []),
-    "a line without a period is left out": ([_line("2026-01-10", "2026-01-10")], []),
-    "the month that is running has no end yet": ([_line("2026-05-01", "2026-06-01")], []),
+    "a proration is left out": ([line("2026-01-10", "2026-02-10", proration=True)], []),
+    "a one-off line is left out": ([line("2026-01-10", "2026-02-10", subscription=None)], []),
+    "a line without a period is left out": ([line("2026-01-10", "2026-01-10")], []),
+    "the month that is running has no end yet": ([line("2026-05-01", "2026-06-01")], []),
 }
 
 
@@ -98,7 +86,7 @@ def test_a_line_is_worth_its_monthly_value(engine: str, name: str) -> None:
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("status", ["draft", "void", "uncollectible"])
 def test_invoices_that_will_not_be_paid_carry_no_revenue(engine: str, status: str) -> None:
-    assert _months(engine, _line("2026-01-10", "2026-02-10"), status=status) == []
+    assert _months(engine, line("2026-01-10", "2026-02-10"), status=status) == []
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -111,7 +99,31 @@ def test_metered_and_one_off_prices_are_left_out(engine: str) -> None:
         {"id": "price_odd", "type": "recurring", "billing": "[metered"},
     )
     lines = [
-        _line("2026-01-10", "2026-02-10", price=price)
+        line("2026-01-10", "2026-02-10", price=price)
         for price in ("price_metered", "price_once", "price_used", "price_odd")
     ]
     assert _months(engine, *lines, subscription_items=items, prices=prices) == [(JAN, 1200, 1200)]
+
+
+def _list_amount(amount: int, discount: int, tax: int) -> tuple[int, int]:
+    """Net and list amount as the rule says it, on Python's own integers."""
+    billed = amount - discount
+    if billed == 0 or not 0 < Fraction(tax, billed) < 1:
+        return billed, amount
+    return billed - tax, amount * (billed - tax) // billed
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_large_amounts_with_inclusive_tax_are_exact(engine: str) -> None:
+    cases, lines, invoices = large_taxed_lines()
+    sources = on(engine, lines=lines, invoices=invoices)
+    rows = customer_mrr_months(sources["lines"], sources["invoices"], as_of=AS_OF).to_pylist()
+    found = {int(row["customer"]): (row["mrr_minor"], row["mrr_list_minor"]) for row in rows}
+    assert found == {number: _list_amount(*case) for number, case in enumerate(cases)}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("column", ["amount", "discount_amount", "inclusive_tax_amount"])
+def test_amounts_that_stripe_cannot_have_written_are_left_out(engine: str, column: str) -> None:
+    lines = [line("2026-01-10", "2026-02-10"), line("2026-01-10", "2026-02-10", **{column: 10**12})]
+    assert _months(engine, *lines) == [(JAN, 1200, 1200)]
