@@ -7,7 +7,7 @@ named here never reaches a disk: no names, addresses below the country, card num
 
 from typing import Any, TypeAlias
 
-__all__ = ["BILLING", "COUPON", "DISCOUNT", "PERMITTED", "PRICE", "Shape", "cut"]
+__all__ = ["BILLING", "COUPON", "DISCOUNT", "PERMITTED", "PLAN", "PRICE", "Shape", "cut"]
 
 # True keeps a scalar, a list of scalars, or the id of an expanded object; "*" stands for every name.
 Shape: TypeAlias = "dict[str, Shape | bool]"
@@ -45,6 +45,12 @@ PRICE = _fields(
     recurring=_fields("interval interval_count usage_type meter aggregate_usage"),
     currency_options=_CURRENCY_OPTIONS,
 )
+PLAN = _fields(
+    "id object product currency interval interval_count usage_type meter billing_scheme tiers_mode amount"
+    " amount_decimal active",
+    tiers=_TIER,
+    transform_usage=_fields("divide_by round"),
+)
 COUPON = _fields(
     "id object created livemode deleted duration duration_in_months percent_off amount_off currency valid"
     " redeem_by",
@@ -60,12 +66,7 @@ _TAX_RATE = _fields("id object inclusive percentage active")
 _ITEM = _fields(
     "id object created subscription quantity current_period_start current_period_end deleted",
     price=PRICE,
-    plan=_fields(
-        "id product currency interval interval_count usage_type meter billing_scheme tiers_mode amount"
-        " amount_decimal active",
-        tiers=_TIER,
-        transform_usage=_fields("divide_by round"),
-    ),
+    plan=PLAN,
     discounts=DISCOUNT,
     tax_rates=_TAX_RATE,
     current_trial=_fields("start_date end_date trial_offer"),

@@ -42,8 +42,8 @@ def set_up_logs(settings: Settings) -> None:
     ours.setLevel(min(logging.INFO, _level(settings)))
     _OneFormat.formatter = _formatter("json") if settings.log_format == "json" else None
     logging.setLoggerClass(_OneFormat)
-    if not any(isinstance(one, LogsToStderr) for one in logging.getLogger().handlers):
-        _attach(ours, settings)
+    root = logging.getLogger()
+    _attach(root if any(isinstance(one, LogsToStderr) for one in root.handlers) else ours, settings)
 
 
 def log_to_stderr(settings: Settings) -> None:

@@ -158,6 +158,7 @@ def _each_account(settings: Settings, doors: Doors, single: dg.SensorDefinition)
         default_status=single.default_status,
         description=f"{single.description} For each account.",
     )
+    @redacting_errors
     def each(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         """One cursor for each account; an account whose look fails is told and stops no other."""
         accounts = load_accounts(settings)

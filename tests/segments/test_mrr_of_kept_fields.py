@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ingest.shapes import BILLING, COUPON, PERMITTED, PRICE, cut
+from ingest.shapes import BILLING, COUPON, PERMITTED, PLAN, PRICE, cut
 from segments.mrr import subscription_mrr
 from tests.segments.billing import AS_OF
 from tests.segments.test_mrr import KNOWN
@@ -15,7 +15,10 @@ from tests.segments.test_mrr_vectors import CASES, figure
 def kept(given: Any, context: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     """A subscription and its side objects, cut to what the raw tables hold."""
     sides: dict[str, Any] = {
-        "prices": {key: cut(value, PRICE) for key, value in context.get("prices", {}).items()},
+        "prices": {
+            key: cut(value, PLAN if value.get("object") == "plan" else PRICE)
+            for key, value in context.get("prices", {}).items()
+        },
         "coupons": {key: cut(value, COUPON) for key, value in context.get("coupons", {}).items()},
     }
     customer = context.get("customer") or given.get("customer")
