@@ -50,6 +50,9 @@ def breached_cap(
 ) -> str | None:
     """The cap that `credits` more would pass, in words; None when they fit."""
     spent = spend_of(connection, environment, run_id=run_id, now=now)
+    if caps.left is not None and spent.run + credits > caps.left:
+        left = f"the {caps.left} that the account has left for this run"
+        return f"{credits} credits more would pass {left} ({spent.run} counted)"
     for name, cap, counted in (
         ("run", caps.per_run, spent.run),
         ("day", caps.per_day, spent.day),

@@ -170,8 +170,7 @@ class Carrier:
         if remaining is None:
             return caps
         counted = self._ledger.spend(run_id=self._run.run_id).run
-        left = remaining + counted
-        return caps.model_copy(update={"per_run": left if caps.per_run is None else min(left, caps.per_run)})
+        return caps.model_copy(update={"left": remaining + counted})
 
     def _balance(self) -> Balance | None:
         used = self.usage.used if self.usage else None

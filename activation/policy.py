@@ -66,6 +66,7 @@ class Caps(_Choice):
     per_run: int | None = Field(None, ge=0)
     per_day: int | None = Field(None, ge=0)
     per_month: int | None = Field(None, ge=0)
+    left: int | None = Field(None, exclude=True, description="what the account has for this run; no choice")
 
 
 class Materiality(_Choice):

@@ -115,7 +115,9 @@ class Worker:
             return self._end(operation, "skipped", stopped, "the next run goes on", code=self._stops.code)
         claim = self._ledger.claim(entry, run=self._run, caps=self._caps)
         if isinstance(claim, str):
-            return self._end(operation, "skipped", claim, "raise the cap or wait for its period", code="cap")
+            return self._end(
+                operation, "skipped", claim, "add credits, raise the cap, or wait for its period", code="cap"
+            )
         if isinstance(claim, Intent):
             return self._stands(operation, claim)
         outcome = await self._send(claim)

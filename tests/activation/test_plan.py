@@ -361,3 +361,10 @@ def test_half_of_the_months_budget_is_told_from_exactly_half_on() -> None:
     for cap, told in ((2 * counted, 1), (2 * counted + 1, 0)):
         report = Bench(policy=quick_policy(caps=Caps(per_month=cap))).refresh([tier()])
         assert (report.counts, len(report.alerts)) == ({"done": 1}, told)
+
+
+def test_a_row_over_what_the_account_has_left_says_so_and_not_that_a_cap_was_set() -> None:
+    report = Bench(options={"credits": 20}).refresh([tier()])
+    assert [(row.ending, row.code, row.reason) for row in report.rows] == [
+        ("skipped", "cap", "300 credits more would pass the 20 that the account has left for this run (0 counted)")
+    ]
