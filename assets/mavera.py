@@ -31,10 +31,12 @@ if TYPE_CHECKING:
     from activation.plan_model import Plan
     from resources.lake import Lake
 
-__all__ = ["MAVERA_ASSETS"]
+__all__ = ["HELD_ALONE", "MAVERA_ASSETS"]
 
 _CELLS: Final = "segments/released_cells"
 _COHORTS: Final = "segments/churn_cohorts"
+HELD_ALONE: Final = "held_alone"
+"""Metadata of a check that warns of held rows and of nothing else."""
 # A check says in a line what waits; the table has all.
 _MOST_REASONS: Final = 4
 _MADE: Final = [name for name in MAVERA_TABLES if name != "plan"]
@@ -269,7 +271,10 @@ def _waiting(report: "ApplyReport") -> dg.AssetCheckResult:
         passed=not open_rows and report.approval.approved,
         severity=dg.AssetCheckSeverity.WARN,
         description=". ".join(told) or report.approval.reason,
-        metadata={"endings": dict(report.counts)},
+        metadata={
+            "endings": dict(report.counts),
+            HELD_ALONE: report.approval.approved and {one.partition(":")[0] for one in open_rows} == {"held"},
+        },
     )
 
 
@@ -337,6 +342,7 @@ def mavera_reconciliation(
                 passed=open_ends == 0 and not report.drift,
                 severity=dg.AssetCheckSeverity.WARN,
                 description=f"{report.held} held, {report.waiting} waiting, {len(report.orphans)} without a row",
+                metadata={HELD_ALONE: report.held == open_ends and not report.drift},
             )
         ],
     )

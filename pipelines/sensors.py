@@ -14,6 +14,7 @@ import dagster as dg
 
 from assets.account import PaidWork
 from assets.exports import FILES_ARE_KNOWN, export_source
+from assets.mavera import HELD_ALONE
 from pipelines.alerts import alerts_to_tell, conditions
 from pipelines.causes import root_cause
 from pipelines.jobs import ACCOUNT_TAG, reconcile, refresh
@@ -194,18 +195,18 @@ def run_failures(context: dg.RunFailureSensorContext, notifier: NotifierResource
 @dg.run_status_sensor(
     run_status=dg.DagsterRunStatus.SUCCESS,
     default_status=_ON,
-    description="Tells what a run left for a person: rows that are held, plans to approve, rows in quarantine.",
+    description="Tells what a run left for a person: rows that wait, plans to approve, rows in quarantine.",
 )
 @redacting_errors
 def warnings_of_runs(context: dg.RunStatusSensorContext, notifier: NotifierResource) -> None:
     """Checks that failed as warnings, once: what stays as it was the last time is not told again.
 
-    Files that nobody knows have been told by `new_exports`, which sees them without a run.
+    Files that nobody knows are told by `new_exports` and held rows by `alerts`, which see them without a run.
     """
     run_id = context.dagster_run.run_id
     records = context.instance.get_records_for_run(run_id, of_type=_EVALUATED).records
     evaluations = [_evaluation(record.event_log_entry) for record in records]
-    failed = [one for one in evaluations if one and not one.passed and one.check_name != FILES_ARE_KNOWN]
+    failed = [one for one in evaluations if one and not one.passed and not _told_elsewhere(one)]
     new = [one for one in failed if _is_news(context.instance, one, context.dagster_run)]
     if new:
         notifier.open().send(
@@ -219,6 +220,11 @@ def warnings_of_runs(context: dg.RunStatusSensorContext, notifier: NotifierResou
                 link=notifier.run_link(run_id),
             )
         )
+
+
+def _told_elsewhere(evaluation: dg.AssetCheckEvaluation) -> bool:
+    held_alone = evaluation.metadata.get(HELD_ALONE)
+    return evaluation.check_name == FILES_ARE_KNOWN or (held_alone is not None and held_alone.value is True)
 
 
 def _job_of(run: dg.DagsterRun) -> str:

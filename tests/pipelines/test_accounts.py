@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from pipelines.cli import app as command_line
 from pipelines.dagster_home import prepare_dagster_home
 from pipelines.definitions import build_definitions, resources_of
 from pipelines.migration import migrate
+from pipelines.monitor import monitor_beside
 from pipelines.partitions import ACCOUNTS
 from pipelines.receiver import _app_of_accounts
 from pipelines.sensors import warnings_of_runs
@@ -27,6 +29,7 @@ from resources.state import open_state
 from resources.state.inbox import InboxRow, insert_events
 from tests.ingest.webhook_events import event_bytes
 from tests.pipelines.accounts import KEYS, Deployment
+from tests.pipelines.ledger_rows import held_row
 
 NOW = datetime(2026, 11, 24, 5, tzinfo=UTC)
 
@@ -297,6 +300,19 @@ def test_what_waits_is_told_once_for_each_account(
         ) as context:
             warnings_of_runs(context)
     assert [title.partition(":")[0] for title in heard] == ["acme", "beta-shop"]
+
+
+def test_the_metrics_of_each_account_are_its_own(deployment: Deployment) -> None:
+    deployment.write({name: {} for name in KEYS})
+    settings, said = deployment.settings(), list[str]()
+    own = load_accounts(settings).settings("acme")
+    held_row(open_state(own.state_url), environment=own.mode.value, credits=300, at=datetime.now(UTC))
+    with monitor_beside(settings, port=0, note=said.append):
+        address = said[0].split()[1].partition("/accounts/")[0]
+        texts = {name: httpx.get(f"{address}/accounts/{name}/metrics").text for name in KEYS}
+        assert httpx.get(f"{address}/metrics").status_code == 404
+    held = {name: re.findall(r'intents{state="held"} (\S+)', text) for name, text in texts.items()}
+    assert held == {"acme": ["1.0"], "beta-shop": ["0.0"]}
 
 
 def test_every_state_is_migrated(deployment: Deployment) -> None:

@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 
 from assets.exports import FILES_ARE_KNOWN
+from assets.mavera import HELD_ALONE
 from pipelines.definitions import build_definitions
 from pipelines.selection import tables_to_make
 from pipelines.sensors import new_exports, run_failures, warnings_of_runs, webhook_inbox
@@ -320,14 +321,19 @@ def test_a_failed_run_is_told_with_job_step_cause_and_link(settings_for: Setting
 def test_what_waits_for_a_person_is_told_once(settings_for: SettingsFor, heard: Heard) -> None:
     said = ["3 held", "3 held", "2 held"]
 
-    names = ("nothing_waits", FILES_ARE_KNOWN)  # the sensor for exports tells the second itself
+    # The sensor for exports tells the second itself, and the one for alerts held rows, the third.
+    names = ("nothing_waits", FILES_ARE_KNOWN, "nothing_unknown")
 
     @dg.asset(check_specs=[dg.AssetCheckSpec(name, asset="outcomes") for name in names])
     def outcomes() -> dg.MaterializeResult:
         return dg.MaterializeResult(
             check_results=[
                 dg.AssetCheckResult(
-                    passed=False, check_name=name, severity=dg.AssetCheckSeverity.WARN, description=said[0]
+                    passed=False,
+                    check_name=name,
+                    severity=dg.AssetCheckSeverity.WARN,
+                    description=said[0],
+                    metadata={HELD_ALONE: name == "nothing_unknown"},
                 )
                 for name in names
             ]
