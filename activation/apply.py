@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import pyarrow as pa
-import structlog
 
 from activation.account import Account
 from activation.approval import ApprovalStatus, approval_status
@@ -20,12 +19,13 @@ from activation.intents import Run
 from activation.plan_model import Plan
 from activation.reconcile import resolve_unknown
 from activation.results import tables_of
+from resources.loggers import get_logger
 from resources.mavera import MaveraError, Usage
 from resources.progress import Progress, Silent
 
 __all__ = ["ApplyReport", "apply"]
 
-_log = structlog.stdlib.get_logger("stripe_mavera.plan")
+_log = get_logger("stripe_mavera.plan")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,6 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-import structlog
 
 from activation import audit, registry
 from activation.budget import Spend, spend_of
@@ -20,12 +19,13 @@ from activation.edges import Probe, nothing
 from activation.intents import Claim, Entry, Intent, Run, intent_of
 from activation.policy import Identity
 from activation.registry import StoredObject
+from resources.loggers import get_logger
 from resources.state import State
 from resources.state.ledger import attempts, intents
 
 __all__ = ["LedgerRows"]
 
-_log = structlog.stdlib.get_logger("stripe_mavera.ledger")
+_log = get_logger("stripe_mavera.ledger")
 _FOR_A_PERSON = frozenset({"unknown", "held", "conflict"})
 
 

@@ -11,17 +11,17 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
-import structlog
 from pydantic import SecretStr
 from sqlalchemy.dialects import postgresql, sqlite
 
+from resources.loggers import get_logger
 from resources.mavera import RateState
 from resources.state import State
 from resources.state.ledger import rate_limits, rate_stamps
 
 __all__ = ["RateWindow", "key_hash"]
 
-_log = structlog.stdlib.get_logger("stripe_mavera.limiter")
+_log = get_logger("stripe_mavera.limiter")
 
 # The server counts a call when it arrives, we when it leaves: a little more than its window covers the difference.
 _MARGIN_SECONDS = 0.2

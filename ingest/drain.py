@@ -11,18 +11,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import structlog
-
 from ingest.inbox import DirtyObject, claim, fail, finish
 from ingest.repair import read_objects_again
 from ingest.streams import EVENTS
 from resources.lake import Lake
+from resources.loggers import get_logger
 from resources.state import State
 from resources.stripe_api import StripeApi, StripeError, StripeUnavailable, Unauthorized, Unreachable
 
 __all__ = ["DrainReport", "callbacks", "drain"]
 
-_log = structlog.stdlib.get_logger("stripe_mavera.inbox")
+_log = get_logger("stripe_mavera.inbox")
 _BATCH_EVENTS = 500
 _MOST_BATCHES = 200
 _NOTHING_CAN_BE_READ = (Unreachable, Unauthorized, StripeUnavailable)

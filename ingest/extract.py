@@ -14,7 +14,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from structlog.contextvars import bind_contextvars, bound_contextvars
 
@@ -29,6 +28,7 @@ from ingest.staging import Part, Staging, StagingError
 from ingest.streams import EVENTS, STREAMS, Stream, chosen
 from ingest.tally import Tally
 from resources.lake import Lake, LakeError
+from resources.loggers import get_logger
 from resources.state import State, StateError
 from resources.state.extraction import ExtractionState, RunRow
 from resources.stripe_api import StripeApi, StripeError
@@ -36,7 +36,7 @@ from resources.stripe_clock import MICROS
 
 __all__ = ["extract"]
 
-_log = structlog.stdlib.get_logger("stripe_mavera.extraction")
+_log = get_logger("stripe_mavera.extraction")
 _OLDEST_CURSOR_SECONDS = 28 * 86_400
 
 _Refused = (StripeError, StagingError, LakeError)

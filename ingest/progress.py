@@ -7,15 +7,14 @@ import asyncio
 from collections import deque
 from typing import Self
 
-import structlog
-
 from ingest.lists import ListReader
 from ingest.report import Progress, StreamProgress, StreamState
 from resources.limiter import Limiter
+from resources.loggers import get_logger
 
 __all__ = ["ProgressBoard"]
 
-_log = structlog.stdlib.get_logger("stripe_mavera.extraction")
+_log = get_logger("stripe_mavera.extraction")
 
 _TICK_SECONDS = 0.25
 _WINDOW_TICKS = 8

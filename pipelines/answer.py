@@ -10,16 +10,16 @@ from enum import IntEnum
 from typing import Any
 
 import orjson
-import structlog
 import typer
 from rich.console import Console
 
 from pipelines.logs import logs_are_json
+from resources.loggers import get_logger
 from resources.redaction import redact
 
 __all__ = ["Answer", "Exit", "complain", "give", "note"]
 
-_log = structlog.stdlib.get_logger("stripe_mavera.command")
+_log = get_logger("stripe_mavera.command")
 
 
 class Exit(IntEnum):

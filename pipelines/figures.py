@@ -12,12 +12,12 @@ from typing import TypeVar
 import dagster as dg
 import pyarrow.compute as pc
 import sqlalchemy as sa
-import structlog
 
 from activation.budget import spend_of
 from activation.tables import MAVERA_TABLES
 from ingest.tables import RAW_TABLES
 from resources.lake import Lake, LakeError, TableMissingError
+from resources.loggers import get_logger
 from resources.state import State
 from resources.state.exports import export_deliveries
 from resources.state.extraction import cursors, runs
@@ -27,7 +27,7 @@ from segments.tables import SEGMENT_TABLES
 
 __all__ = ["Credits", "Figures", "Inbox", "Instruments", "Quarantine", "Revenue"]
 
-_log = structlog.stdlib.get_logger("stripe_mavera.figures")
+_log = get_logger("stripe_mavera.figures")
 _ValueT = TypeVar("_ValueT")
 
 

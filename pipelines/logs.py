@@ -1,6 +1,6 @@
 """Logs: what every process writes to stderr, as lines for people or as one JSON object each (`LOG_FORMAT`).
 
-Here: the set-up, once for each process; nothing else sets logs up. Rooms ask `structlog.stdlib.get_logger` for a
+Here: the set-up, once for each process; nothing else sets logs up. Rooms ask `resources.loggers.get_logger` for a
 logger below `stripe_mavera` and say an event with fields; run, job, step and extraction are bound through
 `structlog.contextvars`. A record holds a readable line, which Dagster keeps with its run, and beside it the fields
 that lines on stderr are made from. Every line passes a processor that redacts. Not here: what is worth a line.

@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import dagster as dg
-import structlog
 from structlog.contextvars import bind_contextvars, bound_contextvars
 
 from pipelines.logs import LogsToStderr
+from resources.loggers import get_logger
 
 __all__ = ["RunLog", "in_process_executor", "logged_run"]
 
-_log = structlog.stdlib.get_logger("stripe_mavera.run")
+_log = get_logger("stripe_mavera.run")
 _COUNTED = {
     dg.DagsterEventType.STEP_SUCCESS: "steps",
     dg.DagsterEventType.STEP_FAILURE: "steps_failed",

@@ -13,11 +13,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-import structlog
+from resources.loggers import get_logger
 
 __all__ = ["KeyKind", "Limiter", "Pace", "Usage", "key_kind"]
 
-_log = structlog.stdlib.get_logger("stripe_mavera.limiter")
+_log = get_logger("stripe_mavera.limiter")
 LIVE_PER_SECOND, TEST_PER_SECOND, OPERATION_PER_SECOND = 100.0, 25.0, 25.0
 _BURST_SECONDS = 0.25
 _MARGIN = 0.96  # ceiling 24 of 25 and 95 of 100: the server's clock and ours do not tick together

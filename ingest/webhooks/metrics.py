@@ -8,14 +8,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from ingest.webhooks.writer import InboxWriter
+from resources.loggers import get_logger
 
 __all__ = ["ReceiverMetrics"]
 
-_log = structlog.stdlib.get_logger("stripe_mavera.webhooks")
+_log = get_logger("stripe_mavera.webhooks")
 _SECONDS_BETWEEN_LINES = 60.0
 _BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5, 10)
 

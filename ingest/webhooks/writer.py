@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import sqlalchemy as sa
-import structlog
 
+from resources.loggers import get_logger
 from resources.state import State
 from resources.state.inbox import InboxRow, insert_events, pending_count
 
 __all__ = ["InboxWriter", "NotStoredError"]
 
 _T = TypeVar("_T")
-_log = structlog.stdlib.get_logger("stripe_mavera.webhooks")
+_log = get_logger("stripe_mavera.webhooks")
 
 
 class NotStoredError(RuntimeError):
