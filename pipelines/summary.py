@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines.questions import Questions
+from pipelines.report.revenue import CohortLine, cohorts
 from resources.lake import Lake
 from segments.money import format_minor
 
@@ -73,6 +74,7 @@ class Summary(BaseModel):
     tiers: list[TierLine]
     incomplete_customers: int
     risk: list[RiskLine]
+    expected_to_go: list[CohortLine]
     markets: list[MarketLine]
     unknown_market_share: float
     case_study_candidates: int
@@ -106,6 +108,7 @@ def summarise(lake: Lake, *, reporting_currency: str, run_id: str, top: int = 8)
             coalesce(sum(mrr_at_risk_minor), 0)::BIGINT AS mrr_at_risk_minor
             FROM t WHERE state <> 'healthy' GROUP BY ALL ORDER BY 4 DESC, 1, 2""",
         ),
+        expected_to_go=cohorts(ask),
         markets=ask.rows(
             MarketLine,
             "segments/markets",
@@ -165,6 +168,21 @@ def render(summary: Summary, console: Console) -> None:
         "MRR at risk by cohort",
         ("state", "kind", "customers", "MRR at risk"),
         [(line.state, line.kind, f"{line.customers:,}", money(line.mrr_at_risk_minor)) for line in summary.risk],
+    )
+    _table(
+        console,
+        "MRR expected to go, by the churn forecast",
+        ("cohort", "customers", "in 30 days", "in 90 days", "left already"),
+        [
+            (
+                line.cohort,
+                f"{line.customers:,}",
+                money(line.expected_30d_minor),
+                money(line.expected_90d_minor),
+                money(line.lost_minor),
+            )
+            for line in summary.expected_to_go
+        ],
     )
     _table(
         console,

@@ -29,6 +29,7 @@ PARTS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         ),
         "movements": ("segments/mrr_movements", "segments/customer_mrr_months", "segments/fx_rates"),
         "risk": ("segments/churn_risk",),
+        "cohorts": ("segments/churn_cohorts",),
         "markets": ("segments/markets", "segments/customer_markets"),
         "growth": ("segments/growth",),
         "disputes": ("segments/disputes_by_reason",),
@@ -62,6 +63,7 @@ class Facts(BaseModel):
     tiers: revenue.Tiers | None
     movements: list[revenue.Step] | None
     risk: list[revenue.RiskLine] | None
+    cohorts: list[revenue.CohortLine] | None
     markets: revenue.Markets | None
     growth: revenue.Growth | None
     disputes: revenue.Disputes | None
@@ -117,6 +119,7 @@ def gather(
         tiers=part("tiers", lambda: revenue.tiers(ask, ends=ends, reporting_currency=currency)),
         movements=part("movements", lambda: revenue.movements(ask, ends=ends)),
         risk=part("risk", lambda: revenue.risk(ask)),
+        cohorts=part("cohorts", lambda: revenue.cohorts(ask)),
         markets=part("markets", lambda: revenue.markets(ask)),
         growth=part("growth", lambda: revenue.growth(ask)),
         disputes=part("disputes", lambda: revenue.disputes(ask)),

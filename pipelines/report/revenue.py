@@ -23,6 +23,7 @@ from segments.tier_months import month_waterfalls, tier_months
 __all__ = [
     "MOVED",
     "TIERS",
+    "CohortLine",
     "DisputeLine",
     "Disputes",
     "Growth",
@@ -34,6 +35,7 @@ __all__ = [
     "Step",
     "TierLine",
     "Tiers",
+    "cohorts",
     "disputes",
     "growth",
     "headline",
@@ -101,6 +103,16 @@ class RiskLine(BaseModel):
     kind: str
     customers: int
     mrr_at_risk_minor: int
+
+
+class CohortLine(BaseModel):
+    """Customers of a retention cohort, the MRR that the forecast expects to go, and what has gone already."""
+
+    cohort: str
+    customers: int
+    expected_30d_minor: int
+    expected_90d_minor: int
+    lost_minor: int
 
 
 class MarketLine(BaseModel):
@@ -232,6 +244,18 @@ def risk(ask: Questions) -> list[RiskLine]:
         AS mrr_at_risk_minor FROM t GROUP BY 1, 2
         ORDER BY array_position(['past_due', 'scheduled_cancel', 'at_risk', 'canceled', 'healthy'], state), 4 DESC,
         2""",
+    )
+
+
+def cohorts(ask: Questions) -> list[CohortLine]:
+    """What is at stake in each retention cohort, all tiers together."""
+    return ask.rows(
+        CohortLine,
+        "segments/churn_cohorts",
+        """SELECT cohort, sum(customers)::BIGINT AS customers,
+        sum(expected_30d_minor)::BIGINT AS expected_30d_minor,
+        sum(expected_90d_minor)::BIGINT AS expected_90d_minor, sum(lost_minor)::BIGINT AS lost_minor FROM t
+        GROUP BY 1 ORDER BY sum(at_stake_minor) DESC, 1""",
     )
 
 

@@ -135,6 +135,22 @@ def _disputes(reason: str, disputes: int, won: int, lost: int) -> dict[str, Any]
     }
 
 
+def _cohort(cohort: str, tier: str, customers: int, expected: int) -> dict[str, Any]:
+    return {
+        "segment_key": f"retention:{cohort}:{tier}",
+        "cohort": cohort,
+        "tier": tier,
+        "customers": customers,
+        "subscriptions": customers,
+        "unknown_mrr": 0,
+        "mrr_minor": expected * 10 * UNIT,
+        "expected_30d_minor": expected * UNIT,
+        "expected_90d_minor": expected * 2 * UNIT,
+        "lost_minor": 0,
+        "at_stake_minor": expected * UNIT,
+    }
+
+
 def _rows() -> dict[str, Rows]:
     rows: dict[str, Rows] = {name: [] for name in TABLES}
     groups = (
@@ -169,6 +185,11 @@ def _rows() -> dict[str, Rows]:
         for number in range(60)
     ]
     rows["segments/disputes_by_reason"] = [_disputes("unrecognized", 12, 5, 5), _disputes("duplicate", 2, 0, 0)]
+    rows["segments/churn_cohorts"] = [
+        _cohort("payment_recovery", "smb", 30, 1_500),
+        _cohort("payment_recovery", "mid_market", 26, 2_500),
+        _cohort("save_offer", "smb", 3, 12_345),
+    ]
     rows["segments/subscription_mrr"] = [
         {"subscription": "sub_secret", "complete": True, "reasons": "", "profile": "default-v1"}
     ]
@@ -323,6 +344,7 @@ def test_every_part_says_what_its_tables_say(lake: Lake) -> None:
     assert "Churn −7.00 USD" in _section(html, "movements")
     assert "Closing 90,537.01 USD" in _section(html, "movements")
     assert "Past due, involuntary 26 52,000.00 USD" in _section(html, "risk")
+    assert "Payment recovery 56 4,000.00 USD 8,000.00 USD 0.00 USD" in _section(html, "risk")
     assert "Germany USD 58 987,654.00 USD 98.8% 1.23% 75%" in _section(html, "markets")
     assert "Country unknown for 6.6% of customers" in _section(html, "markets")
     assert "25 of 60 customers could be part of a case study" in _section(html, "growth")
@@ -346,6 +368,7 @@ def test_a_small_group_shows_no_exact_size_and_rounded_money_or_none(lake: Lake)
     assert "Enterprise under 25 about 37,000 USD" in _section(html, "tiers")
     assert "37,037" not in html
     assert "Shows signs, involuntary under 25 about 37,000 USD" in _section(html, "risk")
+    assert "Save offer under 25 about 12,000 USD" in _section(html, "risk")
     assert "Luxembourg" not in html
     assert "LU USD under 25 about 4,400 USD – – –" in _section(html, "markets")
     assert "No revenue under 25 0.00 USD" in _section(html, "tiers")
