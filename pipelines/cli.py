@@ -59,7 +59,8 @@ def _one_line(error: BaseException) -> str:
     if isinstance(error, ValidationError):
         first = error.errors(include_input=False)[0]
         name = ".".join(str(part) for part in first["loc"]).upper()
-        return f"{name}: {first['msg']}" if name else str(first["msg"])
+        said = str(first["msg"]).removeprefix("Value error, ")
+        return f"{name}: {said}" if name else said
     if (cause := getattr(error, "orig", None)) is not None:
         # A database error carries its whole statement; the cause is what a person can mend.
         return f"a database cannot be used: {cause} (is its disk full, or its server away?)"
