@@ -179,6 +179,11 @@ def list_held(settings: Settings) -> Answer:
             since = row.since.strftime("%Y-%m-%d %H:%M")
             table.add_row(row.key, row.state, f"{row.credits:,}", since, row.reason, row.next_action)
         console.print(table)
+        for row in rows:
+            # Once more in one piece, to be copied: in the table, a narrow terminal breaks the key.
+            console.print(
+                f"held adopt, release or retry: {row.key}", soft_wrap=True, markup=False, highlight=False
+            )
 
     names = ("key", "state", "credits", "since", "settles_at", "token", "code", "reason", "next_action")
     return Answer(
