@@ -26,6 +26,7 @@ _TABLES = {
         "mrr_movements",
         "segment_history",
         "churn_risk",
+        "churn_cohorts",
         "markets",
         "growth",
         "disputes_by_reason",
