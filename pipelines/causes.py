@@ -1,8 +1,10 @@
 """Why a step failed, in one line, for people who will not read a stack of exceptions."""
 
-from typing import Any
+from typing import Any, Final
 
 __all__ = ["root_cause"]
+
+_INTERRUPTED: Final = "DagsterExecutionInterruptedError"
 
 
 def root_cause(error: Any) -> str:
@@ -11,4 +13,6 @@ def root_cause(error: Any) -> str:
         error = error.cause
     name, _, message = str(error.message).strip().partition(":")
     text = message.strip() or name
+    if name.endswith(_INTERRUPTED):
+        text = "interrupted; what was read and paid is kept, and the next run goes on from there"
     return " ".join(text.split())

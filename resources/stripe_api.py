@@ -20,6 +20,7 @@ import orjson
 from pydantic import SecretStr
 
 from resources.limiter import Limiter, key_kind
+from resources.loggers import get_logger
 from resources.stripe_clock import ServerClock
 
 __all__ = [
@@ -43,7 +44,9 @@ _PERMISSION = re.compile(r"rak_[a-z_]+")
 _ACCOUNT = re.compile(r"acct_[A-Za-z0-9]+")
 _KEY = re.compile(r"\b([sr]k_(?:live|test)_)\w+")
 _BACKOFF_START, _BACKOFF_CAP = 0.25, 8.0
+_TOLD_AFTER = 5.0  # Seconds of an outage; a single failure is nothing to speak of.
 _CONNECTIONS = 64
+_log = get_logger("stripe_mavera.stripe")
 _LOOPBACK = ("http://127.", "http://localhost", "http://[::1]")
 
 
@@ -156,6 +159,7 @@ class StripeApi:
         self._pools: dict[str, httpx.AsyncClient] = {}
         self._certificates = httpx.create_ssl_context()
         self.answered_version: str | None = None  # of the newest answer
+        self._outage_told = False
 
     def __repr__(self) -> str:
         return f"StripeApi({self.base_url!r}, {'live' if self.kind.live else 'test'})"
@@ -229,6 +233,7 @@ class StripeApi:
                 seconds = self._monotonic() - began
             if answer is not None and answer.status_code < 400 and body is not None:
                 self.limiter.succeeded(operation, seconds)
+                self._outage_told = False
                 self.answered_version = answer.headers.get("Stripe-Version", self.answered_version)
                 try:
                     read_at = self.clock.stamp(sent, answer.headers.get("Date"))
@@ -243,6 +248,7 @@ class StripeApi:
             elif answer is None or self._passes(answer):
                 failing_since = now if failing_since is None else failing_since
                 self._give_up(operation, now - failing_since, answer, problem)
+                self._tell(operation, now - failing_since, answer, problem)
                 wait = 0.0 if answer is None else _retry_after(answer)
             else:
                 raise self._error(operation, answer.status_code, body or {}, params)
@@ -286,6 +292,19 @@ class StripeApi:
             raise StripeUnavailable(
                 f"{operation}: Stripe answers {answer.status_code} since {seconds:.0f} s; run again later"
             )
+
+    def _tell(self, operation: str, seconds: float, answer: httpx.Response | None, problem: str | None) -> None:
+        """Say once that an outage is waited out, so that patience does not look like a hang."""
+        if seconds < _TOLD_AFTER or self._outage_told:
+            return
+        self._outage_told = True
+        _log.warning(
+            "Stripe does not answer, still trying",
+            address=self.base_url,
+            operation=operation,
+            problem=problem if answer is None else f"HTTP {answer.status_code}",
+            gives_up_after_seconds=self._unreachable_after if answer is None else self._unavailable_after,
+        )
 
     @staticmethod
     def _error(operation: str, status: int, body: Mapping[str, Any], params: Mapping[str, Any]) -> StripeError:

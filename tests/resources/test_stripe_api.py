@@ -162,6 +162,14 @@ def test_an_unreachable_api_ends_with_one_line() -> None:
     assert scripted.now >= 30.0
 
 
+def test_an_outage_is_told_once_while_it_is_waited_out(caplog: pytest.LogCaptureFixture) -> None:
+    scripted = Scripted(*[httpx.ConnectError("refused")] * 10, _ok())
+    with caplog.at_level("WARNING", logger="stripe_mavera.stripe"):
+        assert scripted.charges().data
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "https://api.stripe.com" in caplog.text
+
+
 def test_an_outage_that_does_not_pass_ends_with_one_line() -> None:
     scripted = Scripted(_error(503, message="down"))
     with pytest.raises(StripeUnavailable, match="Stripe answers 503"):
