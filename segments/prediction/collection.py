@@ -44,7 +44,8 @@ def collection_days(histories: Histories, observed: Observed) -> tuple[int, ...]
     told = np.where(is_long(ended), LONGEST_COLLECTION, 26)
     found: set[int] = set()
     for since in (observed.first, observed.last - 27):
-        counted = lag[(ended.canceled >= since) & (lag <= told)]
+        # Who ends in a trial ends before the first payment: no collection, and a day before the cycle.
+        counted = lag[(ended.canceled >= since) & (lag >= 0) & (lag <= told)]
         counts = np.bincount(counted, minlength=LONGEST_COLLECTION + 1)
         for day in range(5, LONGEST_COLLECTION + 1):
             around = np.concatenate([counts[day - 4 : day], counts[day + 1 : day + 5]])

@@ -1,9 +1,13 @@
 """Changes of the collection schedule: followed at once where they are beyond doubt, and not imagined."""
 
+from datetime import date
+
 import numpy as np
+import pandas as pd
 import pytest
 
-from segments.prediction.collection import RenewalDays, by_renewal, latest_schedule
+from segments.prediction.collection import RenewalDays, by_renewal, collection_days, latest_schedule
+from segments.prediction.histories import Observed, as_histories, day_number
 
 
 def _day(*ends: int, newest: int = 100, rate: float = 10.0) -> RenewalDays:
@@ -59,3 +63,13 @@ def test_sums_are_by_renewal_day_within_four_weeks() -> None:
     )
     assert (of.seen.sum(), of.foreseen.sum()) == (2, 1.25)
     assert (of.seen[-1], of.foreseen[-1], of.seen[-2]) == (1, 0.75, 1)
+
+
+def test_collection_days_are_those_of_many_ends_and_no_end_in_a_trial_is_one() -> None:
+    """Thirty monthly subscriptions given up nine days after a renewal, and thirty left in a trial of two weeks."""
+    rows = [("2026-01-01", "2026-01-01", "2026-03-10")] * 30 + [("2026-03-01", "2026-03-15", "2026-03-05")] * 30
+    frame = pd.DataFrame(rows, columns=["created", "anchor", "canceled_at"]).assign(
+        row=range(len(rows)), interval="month"
+    )
+    until = day_number(date(2026, 3, 31))
+    assert collection_days(as_histories(frame), Observed(first=until - 60, last=until)) == (9,)
