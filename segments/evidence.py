@@ -12,7 +12,7 @@ from typing import Any, Final
 import narwhals as nw
 import pyarrow as pa
 
-from segments.frames import beside, frames, last_of, settled, to_table
+from segments.frames import beside, frames, latest_of, to_table
 from segments.regions import ALIASES, UNKNOWN, regions
 from segments.tables import SEGMENT_TABLES
 
@@ -84,20 +84,24 @@ def _evidence(sources: dict[str, nw.LazyFrame[Any]]) -> nw.LazyFrame[Any]:
     charges = sources["charges"].filter(~column("customer").is_null(), ~column("created").is_null())
     told = ("billing_country", "card_country", "currency")
     # First to the few different answers a customer's charges give, then to the latest of them.
-    answers = settled(
+    answers = (
         charges.with_columns(paid=column("paid").fill_null(False))
         .group_by("customer", "paid", *told)
         .agg(column("created").max())
+        .select(
+            "customer",
+            "created",
+            charge_billing=nw.when(column("paid")).then(column("billing_country")),
+            charge_card=nw.when(column("paid")).then(column("card_country")),
+            charge_currency=column("currency"),
+        )
     )
-    billing, card = (_last(answers.filter(column("paid")), name) for name in told[:2])
-    currency = _last(answers, "currency").rename({"currency": "charge_currency"})
+    names = ("charge_billing", "charge_card", "charge_currency")
+    latest = latest_of(answers, *names, by="customer", time="created")
     methods = sources["payment_methods"].select("id", method_billing="billing_country", method_card="card_country")
     people = sources["customers"].filter(~column("id").is_null())
-    joined = (
-        people.join(methods, left_on="default_payment_method", right_on="id", how="left")
-        .join(billing, left_on="id", right_on="customer", how="left")
-        .join(card, left_on="id", right_on="customer", how="left")
-        .join(currency, left_on="id", right_on="customer", how="left")
+    joined = people.join(methods, left_on="default_payment_method", right_on="id", how="left").join(
+        latest, left_on="id", right_on="customer", how="left"
     )
     by_ip = column("tax_country_source") == "ip_address"
     told_by = joined.select(
@@ -106,20 +110,14 @@ def _evidence(sources: dict[str, nw.LazyFrame[Any]]) -> nw.LazyFrame[Any]:
         column("tax_country_source").alias("tax_source"),
         nw.when(~by_ip.fill_null(False)).then(column("tax_country")).alias("tax_location"),
         column("country").alias("billing_address"),
-        column("billing_country").alias("charge_billing"),
+        "charge_billing",
         "method_billing",
         column("shipping_country").alias("shipping"),
         column("tax_id_country").alias("tax_id"),
-        nw.coalesce(column("card_country"), column("method_card")).alias("card"),
+        nw.coalesce(column("charge_card"), column("method_card")).alias("card"),
         nw.when(by_ip).then(column("tax_country")).alias("tax_ip"),
     )
     return cleaned(told_by, *(name for name, _ in EVIDENCE))
-
-
-def _last(charges: nw.LazyFrame[Any], name: str) -> nw.LazyFrame[Any]:
-    """The value of each customer's latest charge that has one; of several at the same second, the last by name."""
-    known = charges.filter(~nw.col(name).is_null())
-    return known.group_by("customer").agg(last_of(known, name, order=["created", name]))
 
 
 def cleaned(frame: nw.LazyFrame[Any], *names: str) -> nw.LazyFrame[Any]:

@@ -8,6 +8,7 @@ calendar functions of DuckDB follow the time zone of the connection and would mo
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from functools import reduce
 from typing import Any, Final
 
 import narwhals as nw
@@ -26,6 +27,7 @@ __all__ = [
     "first_of",
     "frames",
     "last_of",
+    "latest_of",
     "month_of",
     "rows",
     "settled",
@@ -254,6 +256,24 @@ def last_of(frame: nw.LazyFrame[Any], name: str, *, order: Sequence[str]) -> nw.
     if frame.implementation.is_pyspark():
         return _ordered(name, order).max().struct.field(name)
     return nw.col(name).last(order_by=order)
+
+
+def latest_of(frame: nw.LazyFrame[Any], *names: str, by: str, time: str) -> nw.LazyFrame[Any]:
+    """For each group the latest value of each column, null where it never has one.
+
+    Of several at the same time it is the last by value.
+    """
+    timed = frame.with_columns(
+        **{f"{name}_at": nw.when(~nw.col(name).is_null()).then(nw.col(time)) for name in names}
+    )
+
+    def found(*some: str) -> nw.LazyFrame[Any]:
+        return timed.group_by(by).agg(*(last_of(timed, name, order=[f"{name}_at", name]) for name in some))
+
+    if not frame.implementation.is_pandas():
+        return found(*names)
+    first, *others = map(found, names)  # pandas takes one order a step
+    return reduce(lambda left, right: left.join(right, on=by, how="left"), others, first)
 
 
 def _ordered(name: str, order: Sequence[str]) -> nw.Expr:
