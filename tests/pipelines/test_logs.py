@@ -19,8 +19,9 @@ KEY = "rk_test_" + "abcdefgh1234"
 
 
 @pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
+def _as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Logging is the process's: what a test sets up is taken back."""
+    monkeypatch.setattr("pipelines.logs._OneFormat.formatter", None)
     made, root, ours = logging.getLoggerClass(), logging.getLogger(), logging.getLogger("stripe_mavera")
     before = {logger: (logger.level, list(logger.handlers)) for logger in (root, ours)}
     yield
