@@ -31,6 +31,8 @@ def main() -> int:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, Sandbox(customers=arguments.customers, seed=7) as sandbox:
         runs = [_run(sandbox, Path(folder)) for _ in range(2)]
+    if failed := [error for run in runs for error in run.get("errors", ())]:
+        sys.exit("the run failed: " + "; ".join(failed))
     _print(arguments.customers, runs)
     return 0 if all(run["exit"] == 0 for run in runs) and runs[1]["credits_charged"] == 0 else 1
 
