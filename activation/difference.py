@@ -14,7 +14,6 @@ from activation.policy import Materiality
 
 __all__ = ["FieldChange", "changes", "is_material", "patch"]
 
-Scalar = int | str | bool | None
 _ABSENT = object()
 
 

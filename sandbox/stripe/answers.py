@@ -6,7 +6,7 @@ page is the join of ready bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Final
 
 import orjson
@@ -23,8 +23,6 @@ __all__ = ["Answers", "Served"]
 
 Obj = dict[str, Any]
 Pairs = list[tuple[str, str]]
-# Rows that stand beside an object in every list that shows it.
-Companions = Callable[[str, str], Iterable[bytes]]
 
 _NESTED_PARAMS: Final = frozenset({"limit", "starting_after", "ending_before", "subscription"})
 
