@@ -25,6 +25,8 @@ CHURN_TABLES: dict[str, pa.Schema] = {
             column("kinds_from", _TEXT, "reasons, or timing where none is recorded", required=True),
             column("features", _TEXT, "features by cause, joined by '; '", required=True),
             column("record", _TEXT, "the whole record as JSON: options, coefficients, figures", required=True),
+            column("tested", _TEXT, "the whole back-test as JSON: figures, tenths and gains", required=True),
+            column("inputs", _TEXT, "SHA-256 of all that both rest on, the rules too", required=True),
             column("as_of", TIMESTAMP, "time for which it holds", required=True),
         ],
         key=("model",),

@@ -40,13 +40,17 @@ def churn_prediction(step: Step) -> Iterator[dg.MaterializeResult]:
     from segments.prediction import calibration_svg, churn_forecast, gains_svg
 
     made = churn_forecast(
-        **step.tables(*_RAW), subscription_mrr=step.whole(_REVENUE)["subscription_mrr"], as_of=step.as_of
+        **step.tables(*_RAW),
+        subscription_mrr=step.whole(_REVENUE)["subscription_mrr"],
+        as_of=step.as_of,
+        earlier=step.before(),
     )
     latest = made.tested.splits[-1] if made.tested.splits else None
     yield step.made(
         made.churn_model,
         name="churn_model",
         method=made.model.method,
+        fit="kept: nothing it rests on has changed" if made.kept else "new",
         fallback=made.model.fallback or None,
         ends=made.model.events,
         observed=f"{made.model.first_day} to {made.model.last_day}",
@@ -142,7 +146,7 @@ def _figures(made: "Forecast") -> dg.MarkdownMetadataValue | None:
         return None
     split = made.tested.splits[-1]
     lines = ["| forecast | interval | n | ends | AUC | Brier | lift |", "|---|---|---|---|---|---|---|"]
-    for name, figures in ((split.model.method, split.scores), ("points", split.baseline)):
+    for name, figures in ((split.method, split.scores), ("points", split.baseline)):
         for one in figures:
             shown = [f"{value:.3g}" if value is not None else "" for value in (one.auc, one.brier, one.lift_10)]
             lines.append(f"| {name} | {one.group} | {one.n} | {one.events} | {' | '.join(shown)} |")

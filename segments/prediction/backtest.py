@@ -5,8 +5,9 @@ same days, and whether the model is worse. Not here: pictures (`charts`). The Br
 constant forecast that knows the true rate, which is stricter than the rate known before.
 """
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from typing import Any
 
@@ -20,7 +21,7 @@ from segments.prediction.baseline import points
 from segments.prediction.hazard import Options
 from segments.prediction.histories import as_histories, day_number
 from segments.prediction.payments import Payments
-from segments.prediction.record import ModelRecord, fit, live_rows, predict
+from segments.prediction.record import fit, live_rows, predict
 
 __all__ = ["BacktestRecord", "Figures", "Split", "backtest", "figures", "month_splits"]
 
@@ -52,7 +53,7 @@ class Split:
 
     snapshot: str
     horizon_days: int
-    model: ModelRecord
+    method: str  # of the model: hazard, or points where there were too few events
     scores: tuple[Figures, ...]
     baseline: tuple[Figures, ...]
     bins: tuple[tuple[float, float, int], ...]  # tenths by forecast: mean forecast, rate seen, number
@@ -86,7 +87,7 @@ class BacktestRecord:
         rows = [
             {"snapshot": split.snapshot, "horizon_days": split.horizon_days, "forecast": name, **vars(figure)}
             for split in self.splits
-            for name, group in ((split.model.method, split.scores), ("baseline", split.baseline))
+            for name, group in ((split.method, split.scores), ("baseline", split.baseline))
             for figure in group
         ]
         return pd.DataFrame(rows)
@@ -101,6 +102,14 @@ class BacktestRecord:
                 if name != "group" and value is not None:
                     flat[f"{name}|{figure.group}"] = round(float(value), 6)
         return flat
+
+    def to_json(self) -> str:
+        return json.dumps([asdict(split) for split in self.splits], allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> "BacktestRecord":
+        """Read one back without loss."""
+        return cls(tuple(_split(values) for values in json.loads(text)))
 
 
 def backtest(
@@ -127,7 +136,7 @@ def backtest(
             Split(
                 snapshot=snapshot.isoformat(),
                 horizon_days=horizon,
-                model=model,
+                method=model.method,
                 scores=_by_group(forecast, ended, live.interval),
                 baseline=_by_group(base, ended, live.interval),
                 bins=_bins(forecast, ended),
@@ -172,6 +181,12 @@ def figures(group: str, forecast: Values, ended: Flags) -> Figures:
         calibration_slope=slope,
         calibration_intercept=intercept,
     )
+
+
+def _split(values: dict[str, Any]) -> Split:
+    groups = {name: tuple(Figures(**one) for one in values[name]) for name in ("scores", "baseline")}
+    tenths: Any = tuple(tuple(one) for one in values["bins"])
+    return Split(**{**values, **groups, "bins": tenths, "gains": tuple(values["gains"])})
 
 
 def _next_month(day: date) -> date:

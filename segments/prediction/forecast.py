@@ -1,14 +1,21 @@
 """One run of the churn prediction on an account: fit, test on months that have ended, forecast, put in tables.
 
-Here: the order of the steps, the tables of the model and its back-test, and the rule that a model which the
-back-test found worse than the published points is not used. Not here: any of the steps.
+Here: the order of the steps, the tables of the model and its back-test, the rule that a model which the back-test
+found worse than the published points is not used, and the rule that a model holds while nothing it rests on has
+changed. Not here: any of the steps.
 """
 
+import hashlib
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
+import sklearn
 from threadpoolctl import threadpool_limits
 
 from segments.prediction.backtest import BacktestRecord, backtest, month_splits
@@ -27,10 +34,11 @@ _WORSE: Final = "the back-test found the model worse than the points"
 
 @dataclass(frozen=True)
 class Forecast:
-    """What one run of the prediction made."""
+    """What one run of the prediction made; `kept` when model and back-test are those of the run before."""
 
     model: ModelRecord
     tested: BacktestRecord
+    kept: bool
     churn_model: pa.Table
     churn_backtest: pa.Table
     churn_probability: pa.Table
@@ -47,18 +55,27 @@ def churn_forecast(
     *,
     subscription_mrr: pa.Table,
     as_of: datetime,
+    earlier: pa.Table | None = None,
 ) -> Forecast:
-    """Chances for the subscriptions of the raw tables of these names, as known at `as_of`."""
+    """Chances for the subscriptions of the raw tables of these names, as known at `as_of`.
+
+    `earlier` is the `churn_model` of the run before: where the day, the histories, the payments and the rules are
+    the same, its model and its back-test are taken over instead of being made again.
+    """
     histories = from_stripe(subscriptions, subscription_items, customers, as_of=as_of)
     payments = payments_from_stripe(subscriptions, invoices, charges, payment_methods, disputes)
+    checked = as_histories(histories)
+    inputs = _digest(checked, payments, as_of.date())
+    held = _held(earlier, inputs)
     # The matrices are small: waiting for each other costs threads more than they save, a third on a busy machine.
     with threadpool_limits(limits=1):
-        model, tested = _fitted(as_histories(histories), payments, as_of.date())
+        model, tested = held or _fitted(checked, payments, as_of.date())
         chances = churn_probability(model, histories, payments, subscription_mrr, as_of=as_of)
     return Forecast(
         model=model,
         tested=tested,
-        churn_model=_model_table(model, as_of),
+        kept=held is not None,
+        churn_model=_model_table(model, tested, inputs, as_of),
         churn_backtest=_backtest_table(tested, as_of),
         churn_probability=chances,
     )
@@ -77,7 +94,35 @@ def _fitted(histories: Histories, payments: Payments, today: date) -> tuple[Mode
     return model.with_metrics(tested.metrics()), tested
 
 
-def _model_table(model: ModelRecord, as_of: datetime) -> pa.Table:
+def _held(earlier: pa.Table | None, inputs: str) -> tuple[ModelRecord, BacktestRecord] | None:
+    """Model and back-test of the run before, if they rest on the same."""
+    if earlier is None or "inputs" not in earlier.column_names:
+        return None
+    for row in earlier.select(["inputs", "record", "tested"]).to_pylist():
+        if row["inputs"] == inputs:
+            return ModelRecord.from_json(row["record"]), BacktestRecord.from_json(row["tested"])
+    return None
+
+
+def _digest(histories: Histories, payments: Payments, today: date) -> str:
+    """SHA-256 of all that model and back-test rest on."""
+    digest = hashlib.sha256(f"{_rules()} {today}".encode())
+    for part in (histories, payments):
+        for name, column in vars(part).items():
+            values = np.asarray(column)
+            digest.update(f" {name} {len(values)} ".encode())
+            digest.update(pd.util.hash_array(values).tobytes())
+    return digest.hexdigest()
+
+
+@cache
+def _rules() -> str:
+    """The code that fits and tests, as a change of it changes the model: this package and scikit-learn."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return f"{hashlib.sha256(b''.join(file.read_bytes() for file in files)).hexdigest()} {sklearn.__version__}"
+
+
+def _model_table(model: ModelRecord, tested: BacktestRecord, inputs: str, as_of: datetime) -> pa.Table:
     held = model.coefficients()
     row = {
         "model": model.hash,
@@ -92,6 +137,8 @@ def _model_table(model: ModelRecord, as_of: datetime) -> pa.Table:
             f"{cause}/{feature}" for cause, feature in zip(held.cause, held.feature, strict=True)
         ),
         "record": model.to_json(),
+        "tested": tested.to_json(),
+        "inputs": inputs,
         "as_of": as_of,
     }
     return pa.Table.from_pylist([row], schema=SEGMENT_TABLES["churn_model"])

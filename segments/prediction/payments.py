@@ -138,8 +138,9 @@ def payments_from_stripe(
 
 
 def _collected(frame: nw.LazyFrame[Any]) -> pd.DataFrame:
+    """The rows in one order, whichever engine made them, so that equal payments are equal."""
     table: pd.DataFrame = frame.collect("pandas").to_native()
-    return table
+    return table.sort_values(list(table.columns), ignore_index=True)
 
 
 def _marked(number: int, places: Days) -> Flags:

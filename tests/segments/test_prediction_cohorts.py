@@ -1,5 +1,7 @@
 """Chances by subscription and what is at stake by cohort: exact, rounded once, unknown parts told apart."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from fractions import Fraction
 from typing import Any
@@ -7,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from segments.prediction import BacktestRecord, Forecast, churn_cohorts, churn_forecast
+from segments.prediction import BacktestRecord, Forecast, churn_cohorts, churn_forecast, forecast
 from segments.tables import SEGMENT_TABLES
 from tests.segments.raw import AS_OF, at, by_key, raw, segment
 
@@ -122,7 +124,14 @@ def test_without_a_model_the_kinds_are_empty() -> None:
     assert (one["expected_30d_minor"], one["expected_30d_voluntary_minor"]) == (50, None)
 
 
-def _forecast(subscriptions: list[dict[str, Any]], mrr: dict[str, str | None]) -> Forecast:
+def _forecast(
+    subscriptions: list[dict[str, Any]],
+    mrr: dict[str, str | None],
+    *,
+    earlier: Forecast | None = None,
+    later: timedelta = timedelta(0),
+    charges: Sequence[dict[str, Any]] = (),
+) -> Forecast:
     items = [
         {"subscription": one["id"], "interval": "month", "interval_count": 1, "price": "p", "unit_amount": 900}
         for one in subscriptions
@@ -131,15 +140,16 @@ def _forecast(subscriptions: list[dict[str, Any]], mrr: dict[str, str | None]) -
         raw("subscriptions", *subscriptions),
         raw("subscription_items", *items),
         raw("customers", {"id": "cus_1"}),
-        raw("invoices"),
-        raw("charges"),
+        raw("invoices", *({"id": one["invoice"], "subscription": "sub_0"} for one in charges)),
+        raw("charges", *charges),
         raw("payment_methods"),
         raw("disputes"),
         subscription_mrr=segment(
             "subscription_mrr",
             *({"subscription": name, "currency": "usd", "mrr": amount} for name, amount in mrr.items()),
         ),
-        as_of=AS_OF,
+        as_of=AS_OF + later,
+        earlier=earlier and earlier.churn_model,
     )
 
 
@@ -194,7 +204,7 @@ def test_an_account_without_subscriptions_gives_empty_tables() -> None:
     assert made.churn_probability.schema.equals(SEGMENT_TABLES["churn_probability"])
 
 
-def _account_with_ends() -> Forecast:
+def _account_with_ends(**run: Any) -> Forecast:
     """600 subscriptions, of which every third asks to leave on a renewal day, some each month."""
     days = pd.date_range("2024-06-01", periods=300, freq="D", tz="UTC").repeat(2)
     subscriptions = []
@@ -204,7 +214,7 @@ def _account_with_ends() -> Forecast:
         if number % 3 == 0 and end < AS_OF:
             values |= {"status": "canceled", "ended_at": end, "cancellation_reason": "cancellation_requested"}
         subscriptions.append(_subscription(f"sub_{number}", **values))
-    return _forecast(subscriptions, {})
+    return _forecast(subscriptions, {}, **run)
 
 
 def test_a_model_is_tested_on_months_that_have_ended_and_tabled() -> None:
@@ -229,3 +239,40 @@ def test_a_model_that_is_worse_than_the_points_is_not_used(monkeypatch: pytest.M
     assert made.churn_backtest.num_rows > 0
     assert set(made.churn_probability["model"].to_pylist()) == {model["model"]}
     assert made.churn_probability["p_30d_voluntary"].null_count == made.churn_probability.num_rows
+
+
+def test_model_and_back_test_are_kept_while_nothing_they_rest_on_has_changed() -> None:
+    first = _account_with_ends()
+    again = _account_with_ends(earlier=first, later=timedelta(hours=2))
+    assert (first.kept, again.kept) == (False, True)
+    assert (again.model, again.tested) == (first.model, first.tested)
+    for name in ("churn_model", "churn_backtest", "churn_probability"):
+        before, after = (getattr(made, name).drop_columns(["as_of"]) for made in (first, again))
+        assert after.equals(before), name
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"later": timedelta(days=1)},
+        {"charges": [{"id": "ch", "invoice": "in", "status": "failed", "created": at("2026-05-02")}]},
+    ],
+    ids=["the next day", "a failed charge"],
+)
+def test_model_and_back_test_are_made_again_after_a_change(change: dict[str, Any]) -> None:
+    first = _account_with_ends()
+    made = _account_with_ends(earlier=first, **change)
+    assert not made.kept
+    assert made.churn_model["inputs"] != first.churn_model["inputs"]
+
+
+def test_a_change_of_the_rules_makes_them_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = _account_with_ends()
+    monkeypatch.setattr(forecast, "_rules", lambda: "others")
+    assert not _account_with_ends(earlier=first).kept
+
+
+def test_a_table_from_before_there_were_inputs_is_no_obstacle() -> None:
+    first = _account_with_ends()
+    old = replace(first, churn_model=first.churn_model.drop_columns(["inputs", "tested"]))
+    assert not _account_with_ends(earlier=old).kept
