@@ -193,6 +193,9 @@ class _People:
             "id": _ids("si", number),
             "subscription": _ids("sub", number),
             "price": np.where(self.annual[number], "price_y", "price_m"),
+            "interval": np.where(self.annual[number], "year", "month"),
+            "interval_count": pa.repeat(1, len(number)),
+            "quantity": pa.repeat(1, len(number)),
             "usage_type": pa.repeat("licensed", len(number)),
         }
 

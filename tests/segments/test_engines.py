@@ -19,10 +19,16 @@ from segments.inputs import COLUMNS
 from segments.mrr_months import customer_mrr_months
 from segments.mrr_parts import COLUMNS_OF_PARTS, subscription_mrr_in_parts
 from segments.mrr_table import subscription_mrr_table
+from segments.prediction import churn_forecast
 from segments.tables import SEGMENT_TABLES
 from tests.segments.lines import large_taxed_lines
-from tests.segments.raw import assert_same, at, raw
+from tests.segments.raw import assert_same, at, raw, segment
 from tests.spark import needs_spark, spark_engine
+
+_FORECAST_READS = (
+    *("subscriptions", "subscription_items", "customers", "invoices"),
+    *("charges", "payment_methods", "disputes"),
+)
 
 
 def _stored(lake: Lake, name: str, rows: pa.Table, schema: pa.Schema) -> int:
@@ -61,6 +67,25 @@ def _same_mrr(subscriptions: int, engine: Engine, folder: Path) -> None:
     rows = made.pop("subscriptions")
     whole = subscription_mrr_table(rows, **made, as_of=AS_OF).sort_by("subscription")
     assert_same(whole, found, "subscription_mrr")
+
+
+def _same_forecast(shape: Shape, engine: Engine, folder: Path) -> None:
+    """The churn model rests on the same histories and payments, to the bit, and gives the same chances."""
+    account = business(shape)
+    made = {name: account[name] for name in _FORECAST_READS}
+    lake = Lake(str(folder / "forecast"))
+    placed = {
+        name: engine.table(lake, name, COLUMNS[name], version=_stored(lake, name, rows, COLUMNS[name]))
+        for name, rows in made.items()
+    }
+    mrr = segment("subscription_mrr", {"subscription": "sub_0", "currency": "usd", "mrr": "1000/3"})
+    whole, found = (churn_forecast(**tables, subscription_mrr=mrr, as_of=AS_OF) for tables in (made, placed))
+    assert whole.model.method == "hazard", whole.model.fallback
+    assert whole.model.payments
+    for name in ("churn_model", "churn_backtest", "churn_probability"):
+        left, right = getattr(whole, name), getattr(found, name)
+        assert left.num_rows > 0, name
+        assert_same(left, right, name)
 
 
 def _same_months(engine: Engine, folder: Path) -> None:
@@ -133,6 +158,7 @@ def _mrr_tables(subscriptions: int) -> dict[str, pa.Table]:
 
 def test_duckdb_agrees(tmp_path: Path) -> None:
     _same_segments(Shape(300, 1_800, 2_400), DuckDbEngine(), tmp_path)
+    _same_forecast(Shape(2_000, 12_000, 16_000), DuckDbEngine(), tmp_path)
 
 
 @needs_spark
@@ -141,6 +167,7 @@ def test_spark_agrees(tmp_path: Path) -> None:
         _same_months(spark, tmp_path)
         _same_large_amounts(spark, tmp_path)
         _same_segments(Shape(300, 1_800, 2_400), spark, tmp_path)
+        _same_forecast(Shape(2_000, 12_000, 16_000), spark, tmp_path)
         _same_mrr(2_000, spark, tmp_path)
 
 
