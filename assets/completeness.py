@@ -53,11 +53,11 @@ def completeness_results(lake: "Lake", report: "ExtractReport", table: str) -> l
         certain.append(look.lists_whole(rows, flag))
     results = [_result("complete", table, certain, dg.AssetCheckSeverity.ERROR)]
     if report.table(table).mode in ("backfill", "incremental"):
-        results.append(_result("plausible", table, _plausible(lake, table), dg.AssetCheckSeverity.WARN))
+        results.append(_result("plausible", table, _plausible(lake, report, table), dg.AssetCheckSeverity.WARN))
     return results
 
 
-def _plausible(lake: "Lake", table: str) -> "list[Finding]":
+def _plausible(lake: "Lake", report: "ExtractReport", table: str) -> "list[Finding]":
     from ingest import completeness as look
 
     needed = {"deleted", "created", *look.KEY_COLUMNS[table]}
@@ -70,6 +70,9 @@ def _plausible(lake: "Lake", table: str) -> "list[Finding]":
     if table == "invoices" and lake.exists("stripe/invoice_lines"):
         lines = lake.read("stripe/invoice_lines", columns=["invoice", "amount", "deleted"])
         findings.append(look.lines_sum_to_subtotal(rows, lines))
+    listed = [name for stream in report.streams if stream.stream == table for name in stream.fields]
+    if listed:
+        findings.append(look.unknown_fields(table, listed))
     return findings
 
 
