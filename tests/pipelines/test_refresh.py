@@ -57,9 +57,13 @@ def _charted(run_id: str) -> dict[str, set[str]]:
     }
 
 
-def test_a_second_run_spends_nothing_and_creates_nothing(business: Sandbox, settings_for: SettingsFor) -> None:
-    settings = settings_for(business)
+@pytest.mark.parametrize("customers", [800, pytest.param(10_000, marks=pytest.mark.soak)])
+def test_a_second_run_spends_nothing_and_creates_nothing(customers: int, settings_for: SettingsFor) -> None:
+    with Sandbox(customers=customers, seed=7) as business:
+        _run_twice(business, settings_for(business))
 
+
+def _run_twice(business: Sandbox, settings: Settings) -> None:
     first = _run(settings)
     assert first.exit is Exit.DONE, first.payload
     paid = _charges(business)
