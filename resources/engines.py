@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import pyarrow as pa
 
+from resources.lake import beyond_files
+
 if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
     from resources.lake import Lake
     from resources.spark import SparkChoices
 
@@ -96,8 +100,30 @@ class DuckDbEngine:
             # Every result is sorted by its key in the end, so no step needs to keep an order.
             self._connection.execute("SET TimeZone = 'UTC'; SET preserve_insertion_order = false")
             self._connection.execute(f"SET temp_directory = '{self._spill.name}'")
-        relation = self._connection.from_arrow(lake.dataset(table, version=version))
-        return relation.select(", ".join(f'"{name}"' for name in schema.names))
+        stored = lake.open(table, version=version)
+        files = _local_files(stored)
+        if not files:
+            relation = self._connection.from_arrow(lake.dataset(table, version=version))
+            return relation.select(", ".join(f'"{name}"' for name in schema.names))
+        relation = self._connection.read_parquet(files, union_by_name=True)
+        declared = self._connection.from_arrow(schema.empty_table())
+        # Files from before a column was added do not have it.
+        later = {field.name for field in stored.schema().fields} - set(relation.columns)
+        columns = (
+            "CAST({} AS {}) AS {}".format("NULL" if name in later else f'"{name}"', kind, f'"{name}"')
+            for name, kind in zip(declared.columns, declared.types, strict=True)
+        )
+        return relation.select(", ".join(columns))
+
+
+def _local_files(table: "DeltaTable") -> list[str]:
+    """The Parquet files of a table on this machine, if they alone are the table.
+
+    DuckDB knows how many rows they have, and so which side of a join is the small one; of an Arrow dataset it
+    knows nothing and may hold the large side in memory.
+    """
+    local = "://" not in table.table_uri or table.table_uri.startswith("file://")
+    return table.file_uris() if local and not beyond_files(table) else []
 
 
 def check_engine(name: EngineName, *, spark: "SparkChoices | None" = None) -> None:

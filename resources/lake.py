@@ -17,12 +17,14 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 
 from resources.schema import description, key_of
 
-__all__ = ["Lake", "LakeConflictError", "LakeError", "TableMissingError"]
+__all__ = ["Lake", "LakeConflictError", "LakeError", "TableMissingError", "beyond_files"]
 
 _COMMIT_ATTEMPTS = 8
 _LEAVES = "leaves_the_table"
 # Bounds what a stream of rows holds in memory while it is written.
 _ROWS_PER_GROUP = 131_072
+# Reader features under which the Parquet files alone still are the table.
+_HARMLESS = {"timestampNtz", "vacuumProtocolCheck", "v2Checkpoint"}
 
 
 class LakeError(RuntimeError):
@@ -35,6 +37,17 @@ class LakeConflictError(LakeError):
 
 class TableMissingError(LakeError):
     """The table has never been written."""
+
+
+def beyond_files(table: DeltaTable) -> set[str]:
+    """Features by which the Parquet files of a table alone are not the table; none in what this lake writes."""
+    about = table.metadata()
+    features = set(table.protocol().reader_features or ()) - _HARMLESS
+    if about.configuration.get("delta.columnMapping.mode", "none") != "none":
+        features.add("columnMapping")
+    if about.partition_columns:
+        features.add("partition columns")
+    return features
 
 
 class Lake:

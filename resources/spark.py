@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 
 from resources.engines import EngineError, InParts
+from resources.lake import beyond_files
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -42,8 +43,6 @@ _CONNECTOR: Final = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
 }
-# Reader features of Delta under which the Parquet files alone still are the table.
-_HARMLESS: Final = {"timestampNtz", "vacuumProtocolCheck", "v2Checkpoint"}
 _FIRST_ON_PATH: Final = "python3"
 _JARS: Final = ("spark.jars", "spark.jars.packages", "spark.driver.extraClassPath")
 
@@ -129,12 +128,7 @@ def plain_files(table: "DeltaTable", name: str) -> list[str]:
 
     Raises: EngineError: rows or columns are kept beside the files.
     """
-    protocol, about = table.protocol(), table.metadata()
-    features = set(protocol.reader_features or ()) - _HARMLESS
-    if about.configuration.get("delta.columnMapping.mode", "none") != "none":
-        features.add("columnMapping")
-    if about.partition_columns:
-        features.add("partition columns")
+    features = beyond_files(table)
     if features:
         raise EngineError(
             f"{name} uses {', '.join(sorted(features))}, which its Parquet files alone do not show: give Spark "

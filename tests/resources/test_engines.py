@@ -7,8 +7,9 @@ from typing import Any
 import narwhals as nw
 import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 
-from resources.engines import Engine, EngineError, check_engine, open_engine
+from resources.engines import Engine, EngineError, EngineName, check_engine, open_engine
 from resources.lake import Lake
 from resources.schema import TIMESTAMP, column, table
 from resources.spark import SparkChoices, connector_at_hand, plain_files
@@ -47,6 +48,30 @@ def test_a_table_is_read_as_it_was_at_a_version(tmp_path: Path, engine: Engine) 
 
     assert read(0) == [{"amount": 1, "id": "a"}, {"amount": 2, "id": "b"}]
     assert read(1) == [{"amount": 3, "id": "c"}]
+
+
+@pytest.mark.parametrize("engine", [open_engine("pandas"), open_engine("duckdb")], ids=["pandas", "duckdb"])
+@pytest.mark.parametrize("files", [(0,), (0, 1)], ids=["old files alone", "old and new files"])
+def test_a_column_that_was_added_later_is_empty_in_older_rows(
+    tmp_path: Path, engine: Engine, files: tuple[int, ...]
+) -> None:
+    lake = Lake(str(tmp_path))
+    narrow = pa.table({"id": ["a"], "at": pa.nulls(1, TIMESTAMP)})
+    lake.replace("rows", narrow, table("Rows.", [_WIDE.field("id"), _WIDE.field("at")], key=("id",)))
+    for number in files:
+        rows = pa.table({"id": ["b"], "at": pa.nulls(1, TIMESTAMP), "amount": [2]}).slice(0, number)
+        write_deltalake(lake.path("rows"), rows.cast(_WIDE), mode="append", schema_mode="merge")
+    frame: Any = nw.from_native(engine.table(lake, "rows", _WANTED, version=len(files))).lazy()
+    found = frame.sort("id").collect("pyarrow").to_native()
+    assert found["amount"].type == pa.int64()
+    assert found.to_pylist() == [{"amount": None, "id": "a"}, {"amount": 2, "id": "b"}][: len(files)]
+
+
+@pytest.mark.parametrize("name", ["pandas", "duckdb"])
+def test_a_column_that_the_table_has_not_is_an_error(tmp_path: Path, name: EngineName) -> None:
+    wanted = pa.schema({"id": pa.string(), "colour": pa.string()})
+    with pytest.raises(Exception, match="colour"):
+        open_engine(name).table(_lake(tmp_path), "rows", wanted, version=0)
 
 
 def test_spark_without_pyspark_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
