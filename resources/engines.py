@@ -109,10 +109,10 @@ class DuckDbEngine:
         declared = self._connection.from_arrow(schema.empty_table())
         # Files from before a column was added do not have it.
         later = {field.name for field in stored.schema().fields} - set(relation.columns)
-        columns = (
-            "CAST({} AS {}) AS {}".format("NULL" if name in later else f'"{name}"', kind, f'"{name}"')
+        columns = [
+            f'CAST(NULL AS {kind}) AS "{name}"' if name in later else f'CAST("{name}" AS {kind}) AS "{name}"'
             for name, kind in zip(declared.columns, declared.types, strict=True)
-        )
+        ]
         return relation.select(", ".join(columns))
 
 
