@@ -14,6 +14,7 @@ import pyarrow as pa
 from resources.lake import beyond_files
 
 if TYPE_CHECKING:
+    import pyarrow.dataset as pads
     from deltalake import DeltaTable
 
     from resources.lake import Lake
@@ -90,21 +91,21 @@ class DuckDbEngine:
         self._memory_limit = memory_limit
         self._spill = tempfile.TemporaryDirectory(prefix="stripe-mavera-duckdb-")
         self._connection: Any = None
+        self._copies = 0
 
     def table(self, lake: "Lake", table: str, schema: pa.Schema, *, version: int) -> Any:
         """See `Engine`."""
         import duckdb
 
         if self._connection is None:
-            self._connection = duckdb.connect(config={"memory_limit": self._memory_limit or "80%"})
+            place = f"{self._spill.name}/tables.duckdb"
+            self._connection = duckdb.connect(place, config={"memory_limit": self._memory_limit or "80%"})
             # Every result is sorted by its key in the end, so no step needs to keep an order.
             self._connection.execute("SET TimeZone = 'UTC'; SET preserve_insertion_order = false")
-            self._connection.execute(f"SET temp_directory = '{self._spill.name}'")
         stored = lake.open(table, version=version)
         files = _local_files(stored)
         if not files:
-            relation = self._connection.from_arrow(lake.dataset(table, version=version))
-            return relation.select(", ".join(f'"{name}"' for name in schema.names))
+            return self._copied(lake.dataset(table, version=version), schema)
         relation = self._connection.read_parquet(files, union_by_name=True)
         declared = self._connection.from_arrow(schema.empty_table())
         # Files from before a column was added do not have it.
@@ -115,13 +116,19 @@ class DuckDbEngine:
         ]
         return relation.select(", ".join(columns))
 
+    def _copied(self, dataset: "pads.Dataset", schema: pa.Schema) -> Any:
+        """The columns in a table on this machine's disk, so that a bucket is read once.
+
+        DuckDB does not know how many rows an Arrow dataset has, and may hold the large side of a join in memory.
+        """
+        self._copies += 1
+        columns = ", ".join(f'"{name}"' for name in schema.names)
+        self._connection.from_arrow(dataset).select(columns).create(f"copy_{self._copies}")
+        return self._connection.table(f"copy_{self._copies}")
+
 
 def _local_files(table: "DeltaTable") -> list[str]:
-    """The Parquet files of a table on this machine, if they alone are the table.
-
-    DuckDB knows how many rows they have, and so which side of a join is the small one; of an Arrow dataset it
-    knows nothing and may hold the large side in memory.
-    """
+    """The Parquet files of a table on this machine, if they alone are the table; DuckDB reads them best itself."""
     local = "://" not in table.table_uri or table.table_uri.startswith("file://")
     return table.file_uris() if local and not beyond_files(table) else []
 

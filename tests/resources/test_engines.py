@@ -67,6 +67,16 @@ def test_a_column_that_was_added_later_is_empty_in_older_rows(
     assert found.to_pylist() == [{"amount": None, "id": "a"}, {"amount": 2, "id": "b"}][: len(files)]
 
 
+def test_duckdb_reads_a_table_that_is_more_than_its_files(tmp_path: Path) -> None:
+    rows = pa.table({"id": ["a", "b"], "at": pa.nulls(2, TIMESTAMP), "amount": [1, 2]})
+    write_deltalake(str(tmp_path / "rows"), rows, partition_by=["amount"])
+    lake, engine = Lake(str(tmp_path)), open_engine("duckdb")
+    for wanted in (_WANTED, pa.schema({"id": pa.string()})):
+        frame: Any = nw.from_native(engine.table(lake, "rows", wanted, version=0)).lazy()
+        found = frame.sort("id").collect("pyarrow").to_native()
+        assert found.equals(rows.select(wanted.names))
+
+
 @pytest.mark.parametrize("name", ["pandas", "duckdb"])
 def test_a_column_that_the_table_has_not_is_an_error(tmp_path: Path, name: EngineName) -> None:
     wanted = pa.schema({"id": pa.string(), "colour": pa.string()})
