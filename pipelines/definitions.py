@@ -165,7 +165,7 @@ def _paid_work(settings: Settings) -> PaidWork:
     waits = _STAND_IN_WAITS if settings.mavera_is_stand_in else {}
     targets = settings.targets
     return PaidWork(
-        environment=settings.mode.value,
+        environment=settings.environment,
         policy=Policy(
             caps=Caps(per_month=settings.mavera_credit_budget),
             auto_approve_credits=settings.auto_approve_credits,

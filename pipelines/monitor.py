@@ -150,6 +150,6 @@ def _instruments(settings: Settings, lake: Lake, instance: Callable[[], DagsterI
         state=open_state(settings.state_url, schema=settings.state_schema),
         lake=lake,
         instance=instance,
-        environment=settings.mode.value,
+        environment=settings.environment,
         month_cap=settings.mavera_credit_budget,
     )

@@ -5,10 +5,11 @@ Not here: the settings one by one, and reading them (`pipelines.settings_stated`
 A side (Stripe, Mavera) whose key is not set falls back to its sandbox on loopback, on its own.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import PrivateAttr, SecretStr, model_validator
@@ -34,6 +35,13 @@ class Mode(StrEnum):
     SANDBOX = "sandbox"
     TEST = "test"
     LIVE = "live"
+
+
+_USUAL_TARGETS: Final[Mapping[Mode, MaveraTarget]] = {
+    Mode.SANDBOX: "stand_in",
+    Mode.TEST: "real_sandbox",
+    Mode.LIVE: "real",
+}
 
 
 class Settings(StatedSettings):
@@ -100,6 +108,22 @@ class Settings(StatedSettings):
         return Mode.LIVE if "_live_" in self.stripe_api_key.get_secret_value() else Mode.TEST
 
     @property
+    def mavera_target(self) -> MaveraTarget:
+        """What stands at Mavera's address, as far as these settings tell."""
+        if self.mavera_is_stand_in:
+            return "stand_in"
+        return "real_sandbox" if self.mavera_sandbox else "real"
+
+    @property
+    def environment(self) -> str:
+        """Whose ledger this is: the mode, and what stands for Mavera where it is not what this mode usually has.
+
+        What a pretend Mavera was given is nothing that Mavera has, so the two never share rows or budgets.
+        """
+        other = self.mavera_target != _USUAL_TARGETS[self.mode]
+        return f"{self.mode.value}-{self.mavera_target.replace('_', '-')}" if other else self.mode.value
+
+    @property
     def livemode(self) -> bool:
         """The side of Stripe that is read: exports, events and webhooks of the other are left alone."""
         return self.mode is Mode.LIVE
@@ -151,11 +175,10 @@ class Settings(StatedSettings):
         key = None if self.stripe_api_key is None else self.stripe_api_key.get_secret_value()
         # Real customers are in real exports, however they were read.
         exports: StripeKeyKind = "rk_live" if self.mode is Mode.LIVE else "rk_test"
-        real: MaveraTarget = "real_sandbox" if self.mavera_sandbox else "real"
         return check_targets(
             stripe_key=exports if self.exports_only else stripe_key_kind(key),
             stripe_is_loopback=_is_loopback(self.stripe_base),
-            mavera="stand_in" if self.mavera_is_stand_in else real,
+            mavera=self.mavera_target,
             allow_unrestricted_key=self.stripe_allow_unrestricted_key,
         )
 

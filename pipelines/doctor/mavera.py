@@ -125,7 +125,7 @@ def _made_voices(settings: Settings) -> set[str]:
         return set()  # opening it would make it
     state = State(settings.state_url, schema=settings.state_schema)
     wanted = sa.select(objects.c.remote_id).where(
-        objects.c.environment == settings.mode.value,
+        objects.c.environment == settings.environment,
         objects.c.kind == "brand_voice",
         objects.c.status == "active",
     )

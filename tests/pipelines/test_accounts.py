@@ -306,7 +306,7 @@ def test_the_metrics_of_each_account_are_its_own(deployment: Deployment) -> None
     deployment.write({name: {} for name in KEYS})
     settings, said = deployment.settings(), list[str]()
     own = load_accounts(settings).settings("acme")
-    held_row(open_state(own.state_url), environment=own.mode.value, credits=300, at=datetime.now(UTC))
+    held_row(open_state(own.state_url), environment=own.environment, credits=300, at=datetime.now(UTC))
     with monitor_beside(settings, port=0, note=said.append):
         address = said[0].split()[1].partition("/accounts/")[0]
         texts = {name: httpx.get(f"{address}/accounts/{name}/metrics").text for name in KEYS}

@@ -118,7 +118,7 @@ def test_the_sensor_reads_the_state_and_tells_the_channels_once(
     quiet = tick(None)
     assert (quiet.cursor, heard.messages) == ("[]", [])
     state = State(settings.state_url)
-    held_row(state, environment=settings.mode.value, credits=300, at=datetime.now(UTC))
+    held_row(state, environment=settings.environment, credits=300, at=datetime.now(UTC))
     first = tick(quiet.cursor)
     second = tick(first.cursor)
     assert not first.run_requests

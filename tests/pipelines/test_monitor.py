@@ -101,7 +101,7 @@ def test_every_figure_is_read_when_it_is_asked_for(
     get = served(settings, instance)
     assert ("mrr_minor", "usd") not in samples(get)
     state, lake = State(settings.state_url), Lake(settings.lake)
-    held_row(state, environment=settings.mode.value, credits=300, at=NOW)
+    held_row(state, environment=settings.environment, credits=300, at=NOW)
     lake.replace("segments/mrr_tiers", tiers(("smb", 900), ("smb", 100), ("none", 0)), SEGMENT_TABLES["mrr_tiers"])
     lake.replace(
         "stripe/quarantine",

@@ -6,13 +6,17 @@ from typing import Any
 
 import httpx
 import pytest
+import sqlalchemy as sa
 from dagster import DagsterEventType, DagsterInstance
+from pydantic import SecretStr
 from rich.console import Console
 
 from pipelines.answer import Answer, Exit
 from pipelines.settings import Settings
 from pipelines.tasks import apply_plan, approve_plan, list_held, make_plan, refresh
 from resources.lake import Lake
+from resources.state import open_state
+from resources.state.ledger import objects
 from sandbox.launch import Sandbox
 
 SettingsFor = Callable[..., Settings]
@@ -106,6 +110,50 @@ def test_a_plan_above_the_automatic_limit_waits_for_its_hash_and_then_runs(
     assert carried.exit is Exit.DONE, carried.payload
     assert 0 < carried.payload["credits_charged"] <= plan.payload["credits"]
     assert list_held(settings).payload == {"held": []}
+
+
+def test_what_a_pretend_mavera_was_given_is_not_taken_for_what_mavera_has(
+    sandbox: Sandbox, settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # In this test 127.0.0.1 is the stand-in, and `localhost` is Mavera.
+    monkeypatch.setattr("pipelines.settings.is_loopback", lambda host: host == "127.0.0.1")
+    pretend = settings_for(
+        sandbox,
+        stripe_api_key="rk_test_0123456789",
+        fx_rates_uri=f"{sandbox.stripe}/fx/eurofxref-hist.csv",
+        operator_file=settings_for().operator_path,
+    )
+    assert _run(pretend).payload["credits_charged"] > 0
+    given = _ledger(pretend)
+
+    with Sandbox(customers=1, seed=7, only="mavera") as mavera:
+        real = pretend.model_copy(
+            update={
+                "mavera_api_key": SecretStr("mvra_test_0123456789"),
+                "mavera_api_base": mavera.mavera.replace("127.0.0.1", "localhost"),
+                "mavera_sandbox": True,
+                "mavera_auto_approve_credits": 10_000,
+            }
+        )
+        assert real.state_url == pretend.state_url
+        first = make_plan(real, Console(quiet=True)).payload["operations"]
+        wanted = [line for line in first if line["action"] != "suppressed"]
+        assert {line["action"] for line in wanted} == {"create"}
+        assert {line["kind"] for line in wanted} >= {"persona", "brand_voice"}
+        assert _ledger(pretend) == given
+
+        assert apply_plan(real, Console(quiet=True)).exit is Exit.DONE
+        paid = _ledger(real)
+        assert len(paid) == len(wanted)
+        assert {line["ending"] for line in _run(pretend).payload["actions"]} == {"unchanged"}
+        assert (_ledger(real), _ledger(pretend)) == (paid, given)
+
+
+def _ledger(settings: Settings) -> list[Any]:
+    """The rows of the environment that the settings work in."""
+    with open_state(settings.state_url).read() as connection:
+        rows = connection.execute(sa.select(objects).where(objects.c.environment == settings.environment))
+        return [(row.kind, row.segment_key, row.remote_id, row.credits) for row in rows]
 
 
 def test_without_credits_paid_work_waits_and_every_table_is_made_all_the_same(

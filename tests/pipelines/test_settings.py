@@ -68,6 +68,36 @@ def test_automatic_approval_is_off_where_credits_are_real(values: dict[str, Any]
     assert settings(**values).auto_approve_credits == credits
 
 
+@pytest.mark.parametrize(
+    ("values", "environment"),
+    [
+        pytest.param({}, "sandbox", id="the sandbox on both sides"),
+        pytest.param({"stripe_api_key": "rk_live_x", "mavera_api_key": "k"}, "live", id="production"),
+        pytest.param(
+            {"stripe_api_key": "rk_test_x", "mavera_api_key": "k", "mavera_sandbox": True},
+            "test",
+            id="test data at Mavera's sandbox",
+        ),
+        pytest.param({"stripe_api_key": "rk_live_x"}, "live-stand-in", id="live data, a pretend Mavera"),
+        pytest.param({"stripe_api_key": "rk_test_x"}, "test-stand-in", id="test data, a pretend Mavera"),
+        pytest.param({"stripe_exports_uri": "/exports"}, "live-stand-in", id="live exports, a pretend Mavera"),
+        pytest.param(
+            {"stripe_api_key": "rk_live_x", "mavera_api_key": "k", "mavera_api_base": "http://localhost:9/api/v1"},
+            "live-stand-in",
+            id="a key for a stand-in",
+        ),
+        pytest.param({"mavera_api_key": "k"}, "sandbox-real", id="simulated data planned for the real Mavera"),
+        pytest.param(
+            {"mavera_api_key": "k", "mavera_sandbox": True},
+            "sandbox-real-sandbox",
+            id="simulated data at Mavera's sandbox",
+        ),
+    ],
+)
+def test_each_target_of_the_same_data_has_a_ledger_of_its_own(values: dict[str, Any], environment: str) -> None:
+    assert settings(**values).environment == environment
+
+
 def test_several_webhook_secrets_are_read_from_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STRIPE_WEBHOOK_SECRETS", "whsec_b, whsec_a")
     assert [secret.get_secret_value() for secret in settings().stripe_webhook_secrets] == [
