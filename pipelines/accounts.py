@@ -110,6 +110,9 @@ class Accounts:
         if twin != name:
             raise self._error(name, f"its Stripe key is the key of {twin}")
         shared = {field: getattr(self.base, field) for field in Settings.model_fields}
+        if "mavera_api_key" in own:
+            # The address of all belongs to the key of all: `ui` lets it be a pretend Mavera.
+            shared["mavera_api_base"] = None
         values: dict[str, Any] = {**shared, **_NEVER_SHARED, **self._places(name), **own}
         try:
             made = Settings(_env_file=None, **values)

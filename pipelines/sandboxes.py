@@ -6,12 +6,13 @@ Here: which sides need one, and reuse of one that already listens on the usual p
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from pipelines.accounts import AccountsError, load_accounts
 from pipelines.settings import Settings
 from sandbox.launch import Sandbox
 
@@ -22,7 +23,8 @@ __all__ = ["serve_sandbox", "with_sandboxes"]
 def with_sandboxes(settings: Settings, *, note: Callable[[str], None]) -> Iterator[Settings]:
     """The settings with an address for each side; what was started is ended again on leaving."""
     stripe = settings.stripe_is_sandbox and settings.stripe_api_base is None and not _listens(settings.stripe_base)
-    mavera = settings.mavera_is_sandbox and settings.mavera_api_base is None and not _listens(settings.mavera_base)
+    needed = any(one.mavera_is_sandbox and one.mavera_api_base is None for one in _served(settings))
+    mavera = needed and not _listens(settings.mavera_base)
     if not stripe and not mavera:
         yield settings
         return
@@ -36,6 +38,17 @@ def with_sandboxes(settings: Settings, *, note: Callable[[str], None]) -> Iterat
         if mavera:
             changes["mavera_api_base"] = sandbox.mavera
         yield settings.model_copy(update=changes)
+
+
+def _served(settings: Settings) -> Iterator[Settings]:
+    """The settings of each account that a command serves; an entry that cannot be used needs nothing."""
+    if settings.stripe_accounts_file is None or settings.account is not None:
+        yield settings
+        return
+    accounts = load_accounts(settings)
+    for name in accounts.names:
+        with suppress(AccountsError):
+            yield accounts.settings(name)
 
 
 def serve_sandbox(

@@ -23,6 +23,7 @@ from pipelines.migration import migrate
 from pipelines.monitor import monitor_beside
 from pipelines.partitions import ACCOUNTS
 from pipelines.receiver import _app_of_accounts
+from pipelines.sandboxes import with_sandboxes
 from pipelines.sensors import warnings_of_runs
 from resources.progress import Silent
 from resources.state import open_state
@@ -78,6 +79,45 @@ def test_places_of_all_are_divided_among_the_accounts(deployment: Deployment) ->
     assert state.schema_name == "account_beta_shop"
     local = load_accounts(deployment.settings(state_database_url="sqlite:////var/state.db"))
     assert local.settings("acme").state_url == "sqlite:////var/state-acme.db"
+
+
+def test_an_own_mavera_key_is_never_sent_to_the_address_of_all(deployment: Deployment) -> None:
+    """`ui` sets an address of all for the accounts that have no key: a pretend Mavera, where real work is free."""
+    deployment.patch.setenv("ACME_MAVERA", "mvra_own")
+    live = {**KEYS, "acme": "rk_live_acmeacmeacme"}
+    deployment.write({"acme": {"mavera_api_key_env": "ACME_MAVERA"}, "beta-shop": {}}, keys=live)
+    accounts = load_accounts(deployment.settings(mavera_api_base="http://127.0.0.1:9/api/v1"))
+    acme, beta = (accounts.settings(name) for name in accounts.names)
+    assert (acme.mavera_base, acme.auto_approve_credits) == ("https://app.mavera.io/api/v1", 0)
+    assert (acme.mavera_is_stand_in, acme.environment) == (False, "live")
+    assert (beta.mavera_base, beta.mavera_is_stand_in) == ("http://127.0.0.1:9/api/v1", True)
+
+    own = {"mavera_api_key_env": "ACME_MAVERA", "mavera_api_base": "https://mavera.example/api/v1"}
+    deployment.write({"acme": own}, keys=live)
+    acme = load_accounts(deployment.settings(mavera_api_base="http://127.0.0.1:9/api/v1")).settings("acme")
+    assert acme.mavera_base == "https://mavera.example/api/v1"
+
+
+@pytest.mark.parametrize(
+    ("entries", "sides"),
+    [
+        pytest.param({"acme": {"mavera_api_key_env": "OWN"}}, None, id="every account has a key"),
+        pytest.param({"acme": {"mavera_api_base": "http://127.0.0.1:9/api/v1"}}, None, id="or an address"),
+        pytest.param({"acme": {"mavera_api_key_env": "NOT_SET"}}, None, id="an entry that cannot be used"),
+        pytest.param({"acme": {"mavera_api_key_env": "OWN"}, "beta-shop": {}}, "mavera", id="one has neither"),
+    ],
+)
+def test_a_pretend_mavera_is_started_only_for_an_account_that_needs_it(
+    deployment: Deployment, entries: dict[str, dict[str, object]], sides: str | None
+) -> None:
+    deployment.patch.setenv("OWN", "mvra_own")
+    deployment.patch.setattr("pipelines.settings.SANDBOX_MAVERA_PORT", 9)
+    deployment.write(entries)
+    settings, said = deployment.settings(), list[str]()
+    with with_sandboxes(settings, note=said.append) as ready:
+        assert (ready.mavera_api_base is not None) == (sides is not None)
+        assert ready.stripe_api_base is None
+    assert len(said) == (sides is not None)
 
 
 @pytest.mark.parametrize(
