@@ -17,7 +17,7 @@ from pipelines.logs import logs_are_json
 from resources.loggers import get_logger
 from resources.redaction import redact
 
-__all__ = ["Answer", "Exit", "complain", "give", "note"]
+__all__ = ["Answer", "Exit", "complain", "give", "note", "say_json"]
 
 _log = get_logger("stripe_mavera.command")
 
@@ -46,10 +46,15 @@ class Answer:
 def give(answer: Answer, *, as_json: bool) -> None:
     """Print the answer on stdout and leave with its exit code."""
     if as_json:
-        typer.echo(orjson.dumps(answer.payload, default=str, option=orjson.OPT_SORT_KEYS).decode())
+        say_json(answer.payload)
     else:
         answer.page(Console())
     raise typer.Exit(int(answer.exit))
+
+
+def say_json(payload: Mapping[str, Any]) -> None:
+    """Print the one object on stdout."""
+    typer.echo(orjson.dumps(payload, default=str, option=orjson.OPT_SORT_KEYS).decode())
 
 
 def note(line: str) -> None:

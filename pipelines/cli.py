@@ -17,7 +17,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from pipelines.answer import Answer, Exit, complain, give, note
+from pipelines.answer import Answer, Exit, complain, give, note, say_json
 from pipelines.logs import log_to_stderr
 from pipelines.settings import SANDBOX_MAVERA_PORT, SANDBOX_STRIPE_PORT, Settings
 
@@ -42,17 +42,32 @@ AccountName = Annotated[
 
 
 def main() -> None:
-    """Entry point: an error that a person can mend becomes one line on stderr and exit code 1."""
-    from sqlalchemy.exc import SQLAlchemyError
+    """Entry point: an error that a person can mend becomes one line on stderr and exit code 1.
 
-    from resources.redaction import install_redaction
+    With `--json` it is on stdout too, as the one object that was asked for.
+    """
+    from resources.redaction import install_redaction, redact
 
     install_redaction()
     try:
         app()
-    except (ValidationError, OSError, RuntimeError, ValueError, SQLAlchemyError) as error:
-        complain(_one_line(error))
+    except Exception as error:
+        if not isinstance(error, _mendable()):
+            raise
+        line = redact(_one_line(error))
+        complain(line)
+        if "--json" in sys.argv:
+            say_json({"success": False, "errors": [line]})
         sys.exit(Exit.FAILED)
+
+
+def _mendable() -> tuple[type[Exception], ...]:
+    """Errors that a person can mend; where they come from is imported when there is one."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from resources.mavera_wire import MaveraError
+
+    return ValidationError, OSError, RuntimeError, ValueError, SQLAlchemyError, MaveraError
 
 
 def _one_line(error: BaseException) -> str:

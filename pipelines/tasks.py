@@ -82,6 +82,7 @@ def make_plan(settings: Settings, err: Console) -> Answer:
         for row in rows:
             table.add_row(row["action"], row["kind"], row["segment_key"], f"{row['credits']:,}", row["reason"])
         console.print(table)
+        _warn(console, outcome)
         console.print(f"{credits:,} credits at worst. Plan {plan_hash}", highlight=False, soft_wrap=True)
         console.print("Approved." if approved else f"Waits: stripe-mavera approve {str(plan_hash)[:12]}")
 
@@ -281,8 +282,7 @@ def _tables(settings: Settings, outcome: RunOutcome, group: str) -> Answer:
         for name, count in rows.items():
             table.add_row(name, f"{count:,}")
         console.print(table)
-        for line in outcome.warnings:
-            console.print(f"warning: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        _warn(console, outcome)
         console.print(f"Tables: {settings.lake}", highlight=False, soft_wrap=True)
 
     payload = {
@@ -298,23 +298,27 @@ def _tables(settings: Settings, outcome: RunOutcome, group: str) -> Answer:
 
 def _summary(settings: Settings, outcome: RunOutcome) -> Answer:
     summary = summarise(Lake(settings.lake), reporting_currency=settings.reporting_currency, run_id=outcome.run_id)
-    waits = summary.waiting > 0
 
     def page(console: Console) -> None:
         render(summary, console)
         console.print(f"Report: {Edition.of(settings).file}", highlight=False, soft_wrap=True)
-        for line in outcome.warnings:
-            console.print(f"warning: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        _warn(console, outcome)
 
     payload = {
-        "success": True,
+        "success": not summary.failed,
         "run_id": outcome.run_id,
         **summary.model_dump(mode="json"),
         "seconds": dict(outcome.seconds),
         "warnings": list(outcome.warnings),
     }
-    exit_code = Exit.WAITS_FOR_PERSON if waits else Exit.FAILED if summary.failed else Exit.DONE
+    exit_code = Exit.FAILED if summary.failed else Exit.WAITS_FOR_PERSON if summary.waiting else Exit.DONE
     return Answer(payload=payload, exit=exit_code, page=page)
+
+
+def _warn(console: Console, outcome: RunOutcome) -> None:
+    """What a person should know besides, such as why a plan waits."""
+    for line in outcome.warnings:
+        console.print(f"warning: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def _table(title: str, *columns: str) -> Table:

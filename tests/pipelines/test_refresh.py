@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from io import StringIO
 from typing import Any
 
 import httpx
@@ -25,6 +26,13 @@ _SURFACES = {"brand_voice", "persona", "generation", "case_study", "copy_fix"}
 
 def _run(settings: Settings) -> Answer:
     return refresh(settings, Console(quiet=True))
+
+
+def _page(answer: Answer) -> str:
+    """What a person reads."""
+    console = Console(file=StringIO(), width=200)
+    answer.page(console)
+    return console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def _charges(sandbox: Sandbox) -> list[dict[str, Any]]:
@@ -105,6 +113,7 @@ def test_a_plan_above_the_automatic_limit_waits_for_its_hash_and_then_runs(
 
     plan = make_plan(settings, Console(quiet=True))
     assert plan.exit is Exit.WAITS_FOR_PERSON
+    assert "above the automatic limit of 0" in _page(plan), "why it waits"
     approve_plan(settings, plan.payload["plan_hash"][:12], by="a person")
     carried = apply_plan(settings, Console(quiet=True))
     assert carried.exit is Exit.DONE, carried.payload
@@ -168,6 +177,18 @@ def test_without_credits_paid_work_waits_and_every_table_is_made_all_the_same(
     assert answer.payload["credits_charged"] == 0
     assert {line["ending"] for line in answer.payload["actions"]} == {"skipped"}
     assert sum(line["customers"] for line in answer.payload["tiers"]) > 0
+
+
+def test_rows_that_failed_show_in_the_exit_code_also_when_others_wait(
+    sandbox: Sandbox, settings_for: SettingsFor
+) -> None:
+    base = sandbox.mavera.removesuffix("/api/v1")
+    refused = {"operation": "createBrandVoice", "kind": "error_before", "status": 400}
+    httpx.post(f"{base}/_sandbox/control", json={"options": {"faults": [refused]}}).raise_for_status()
+
+    answer = _run(settings_for(sandbox, mavera_credit_budget=300))
+    assert {"failed", "skipped"} <= {line["ending"] for line in answer.payload["actions"]}
+    assert (answer.exit, answer.payload["success"]) == (Exit.FAILED, False)
 
 
 def test_a_missing_permission_names_the_stream_and_the_permission(
