@@ -5,13 +5,14 @@ Not here: what follows from the settings, and the rules between them (`pipelines
 in the documentation is generated from the descriptions below (`stripe-mavera settings`).
 """
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 __all__ = ["ECB_RATES", "MAVERA_BASE", "SANDBOX_CREDITS", "STRIPE_BASE", "StatedSettings"]
@@ -131,7 +132,7 @@ class StatedSettings(BaseSettings):
     spark_master: str = Field(
         "local[2]", description="Where Spark runs: `local[N]`, `spark://HOST:PORT` or `k8s://https://HOST:PORT`."
     )
-    spark_options: dict[str, str] = Field(
+    spark_options: Annotated[dict[str, str], NoDecode] = Field(
         {},
         repr=False,
         description='Options of Spark as a JSON object, such as `{"spark.executor.memory": "8g"}`. No keys in it.',
@@ -168,6 +169,14 @@ class StatedSettings(BaseSettings):
     sandbox_customers: int = Field(1_500, gt=0, description="Size of the simulated business.")
     sandbox_seed: int = Field(7, description="Seed of the simulated business.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_unset(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Not by `env_ignore_empty`: an emptied variable is to hide what `.env` says."""
+        return {
+            name: value for name, value in values.items() if not (isinstance(value, str) and not value.strip())
+        }
+
     @field_validator("stripe_webhook_secrets", "notify_email_to", mode="before")
     @classmethod
     def _parts_of_a_list(cls, value: Any) -> Any:
@@ -175,33 +184,17 @@ class StatedSettings(BaseSettings):
             tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
         )
 
-    @field_validator(
-        "stripe_api_key",
-        "stripe_api_base",
-        "stripe_account",
-        "stripe_accounts_file",
-        "mavera_api_key",
-        "mavera_api_base",
-        "lake_uri",
-        "state_database_url",
-        "dagster_postgres_url",
-        "fx_rates_uri",
-        "stripe_exports_uri",
-        "mavera_webhook_secret",
-        "mavera_callback_url",
-        "mavera_workspace",
-        "notify_slack_webhook_url",
-        "notify_smtp_url",
-        "notify_email_from",
-        mode="before",
-    )
+    @field_validator("spark_options", mode="before")
     @classmethod
-    def _empty_is_unset(cls, value: Any) -> Any:
-        return None if isinstance(value, str) and not value.strip() else value
+    def _object_of_json(cls, value: Any) -> Any:
+        try:
+            return json.loads(value) if isinstance(value, str) else value
+        except json.JSONDecodeError as error:
+            raise ValueError("it must be a JSON object") from error
 
     @classmethod
     def variables(cls) -> Mapping[str, str]:
         """The environment with `.env` below it: for keys whose variables an accounts file names."""
         file = cls.model_config.get("env_file")
         below = dotenv_values(file) if isinstance(file, str) else {}
-        return {name: value for name, value in (below | dict(os.environ)).items() if value}
+        return {name: value for name, value in (below | dict(os.environ)).items() if value and value.strip()}

@@ -124,6 +124,7 @@ def test_a_pretend_mavera_is_started_only_for_an_account_that_needs_it(
     ("text", "name", "problem"),
     [
         pytest.param('[a]\nstripe_api_key_env = "NOT_SET"', "a", "variable NOT_SET is not set", id="no key"),
+        pytest.param("[a]\nstripe_api_key_env = 'BLANK'", "a", "variable BLANK is not set", id="a blank key"),
         pytest.param(
             '[a]\nstripe_api_key = "rk_test_1"', "a", "is no setting of an account", id="a key in the file"
         ),
@@ -151,6 +152,7 @@ def test_what_cannot_be_used_is_named_and_never_a_key(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch, text: str, name: str | None, problem: str
 ) -> None:
     monkeypatch.setenv("ONE", "rk_test_verysecret")
+    monkeypatch.setenv("BLANK", " ")
     (deployment.folder / "accounts.toml").write_text(text)
     with pytest.raises(AccountsError, match=problem) as refused:
         load_accounts(deployment.settings()).settings(name)

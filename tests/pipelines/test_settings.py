@@ -106,9 +106,24 @@ def test_several_webhook_secrets_are_read_from_one_line(monkeypatch: pytest.Monk
     ]
 
 
-def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STRIPE_API_KEY", "  ")
-    assert settings().mode is Mode.SANDBOX
+@pytest.mark.parametrize("value", ["", "  "], ids=["empty", "blank"])
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_an_empty_variable_counts_as_not_set(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text(f"{name.upper()}=7\n")
+    monkeypatch.setenv(name.upper(), value)
+    emptied = Settings(_env_file=tmp_path / ".env")
+    assert getattr(emptied, name) == Settings.model_fields[name].default, "the environment wins over the file"
+    assert name not in emptied.model_fields_set
+
+
+def test_options_of_spark_are_read_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARK_OPTIONS", '{"spark.executor.memory": "8g"}')
+    assert settings().spark_options == {"spark.executor.memory": "8g"}
+    monkeypatch.setenv("SPARK_OPTIONS", "spark.executor.memory=8g")
+    with pytest.raises(ValidationError, match="must be a JSON object"):
+        settings()
 
 
 def test_keys_do_not_show_when_settings_are_printed() -> None:
