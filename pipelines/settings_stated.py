@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -27,7 +28,10 @@ SANDBOX_CREDITS: Final = 10_000
 class StatedSettings(BaseSettings):
     """What an operator states. Durations in seconds, money in minor units, credits in Mavera credits."""
 
-    model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True)
+    # The code location that cannot load shows its error: what was set may be a key.
+    model_config = SettingsConfigDict(
+        env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     stripe_api_key: SecretStr | None = Field(
         None, description="Restricted Stripe key (`rk_live_…`, `rk_test_…`) with read permissions. Unset: sandbox."
@@ -192,9 +196,25 @@ class StatedSettings(BaseSettings):
         except json.JSONDecodeError as error:
             raise ValueError("it must be a JSON object") from error
 
+    @field_validator("notify_smtp_url")
+    @classmethod
+    def _names_a_mail_server(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _is_mail_server(value.get_secret_value()):
+            raise ValueError("it must look like smtp://user:password@host:587 or smtps://…")
+        return value
+
     @classmethod
     def variables(cls) -> Mapping[str, str]:
         """The environment with `.env` below it: for keys whose variables an accounts file names."""
         file = cls.model_config.get("env_file")
         below = dotenv_values(file) if isinstance(file, str) else {}
         return {name: value for name, value in (below | dict(os.environ)).items() if value and value.strip()}
+
+
+def _is_mail_server(url: str) -> bool:
+    try:
+        address = urlsplit(url)
+        _ = address.port
+    except ValueError:
+        return False
+    return address.scheme in ("smtp", "smtps") and bool(address.hostname)

@@ -130,6 +130,26 @@ def test_keys_do_not_show_when_settings_are_printed() -> None:
     assert "rk_live_secret" not in repr(settings(stripe_api_key="rk_live_secret", mavera_api_key="mvra_secret"))
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["mail.example.com:587", "https://ops:battery@mail.example", "smtp://ops:battery@", "smtp://ops:battery@m:x"],
+    ids=["no scheme", "another scheme", "no host", "a port that is none"],
+)
+def test_a_mail_server_that_cannot_be_used_is_refused_without_its_password(url: str) -> None:
+    ends = {"notify_email_from": "a@example.com", "notify_email_to": "b@example.com"}
+    with pytest.raises(ValidationError, match="must look like smtp://user:password@host:587") as refused:
+        settings(notify_smtp_url=url, **ends)
+    assert "battery" not in str(refused.value)
+    for good in ("smtp://ops:battery@mail.example:587", "smtps://mail.example", "smtp://localhost"):
+        assert settings(notify_smtp_url=good, **ends).notify_smtp_url is not None
+
+
+def test_a_contradiction_is_told_without_what_was_set() -> None:
+    with pytest.raises(ValidationError, match="STRIPE_API_KEY is neither") as refused:
+        settings(stripe_api_key="correct-horse")
+    assert "correct-horse" not in str(refused.value)
+
+
 def test_every_setting_says_what_it_is_for() -> None:
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
 
