@@ -35,19 +35,23 @@ class ApprovalStatus:
 
 
 def approval_status(account: Account, plan: Plan) -> ApprovalStatus:
-    """Whether `plan` may be carried out. Records the plan, and its own approval if it may approve itself."""
+    """Whether `plan` may be carried out. Records the plan, and its own approval if it may approve itself.
+
+    A person's word stands; a plan that approved itself is held to the limit of now, which is not in its hash.
+    """
     _record(account, plan)
     found = _approval(account, plan.hash)
-    if found is not None:
+    if found is not None and found.mode == "person":
         return ApprovalStatus(
-            plan_hash=plan.hash, approved=True, approver=found.approver, mode=found.mode, reason="approved"
+            plan_hash=plan.hash, approved=True, approver=found.approver, mode="person", reason="approved"
         )
     if plan.requires_person:
         return _waits(account, plan, "; ".join(plan.requires_person))
     if plan.credits > account.policy.auto_approve_credits:
         limit = account.policy.auto_approve_credits
         return _waits(account, plan, f"{plan.credits} credits at worst, above the automatic limit of {limit}")
-    _approve(account, plan.hash, approver="automatic", mode="automatic", credits=plan.credits)
+    if found is None:
+        _approve(account, plan.hash, approver="automatic", mode="automatic", credits=plan.credits)
     return ApprovalStatus(
         plan_hash=plan.hash, approved=True, approver="automatic", mode="automatic", reason="within the limit"
     )

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from activation.account import Account, PinError
 from activation.apply import apply
 from activation.approval import ApprovalError, approval_status, approve, recorded_plan
+from activation.audit import export
 from activation.briefs import Suppressed
 from activation.plan import build_plan
 from activation.policy import Caps, Identity, Kind, Mode, Policy
@@ -149,6 +150,21 @@ def test_a_plan_above_the_automatic_limit_waits_and_pays_nothing_until_its_hash_
     approved = bench.refresh([tier()], run_id="run-2")
     assert [row.ending for row in approved.rows] == ["done"]
     assert approved.approval.approver == "ada"
+
+
+def test_a_plan_that_approved_itself_is_held_to_the_limit_of_the_day_it_is_applied() -> None:
+    bench = Bench(policy=quick_policy(auto_approve_credits=2_000))
+
+    async def ask(account: Account) -> Any:
+        return approval_status(account, await build_plan(account, [tier()], source=a_source()))
+
+    planned = bench.run(ask)
+    bench.policy = quick_policy(auto_approve_credits=0)
+    applied = bench.refresh([tier()])
+    assert (planned.mode, planned.plan_hash) == ("automatic", applied.plan_hash)
+    assert applied.approval.reason == "300 credits at worst, above the automatic limit of 0"
+    assert [row.code for row in applied.rows] == ["unapproved"]
+    assert (bench.paid_calls(), applied.credits_counted) == ([], 0)
 
 
 @pytest.mark.parametrize(
@@ -325,7 +341,9 @@ def test_the_estimate_of_a_plan_that_approved_itself_is_on_record() -> None:
         return approval_status(account, plan), approval_status(account, plan)
 
     first, second = bench.run(ask)
-    assert (first.mode, second.mode, second.reason) == ("automatic", "automatic", "approved")
+    assert (first.mode, second.mode, second.reason) == ("automatic", "automatic", "within the limit")
+    acts = [json.loads(row.event) for row in export(bench.state)]
+    assert [(act["event"], act["credits"]) for act in acts] == [("approved", 300)]
 
 
 def test_customers_of_an_incomplete_read_are_not_what_the_next_plan_compares_with() -> None:
