@@ -1,9 +1,11 @@
 """Rows that wait for a person, and the three things a person can decide: adopt, release, resend.
 
 Here: the list with all that is needed to decide, and the audited decision. Not here: look-ups (`reconcile`). Each
-decision names its row by `kind/segment_key` and is refused when the row has moved on.
+decision names its row by `kind/segment_key`, with `@` and its token where several versions of it wait, and is
+refused when the row has moved on.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -26,7 +28,10 @@ class HeldError(RuntimeError):
 
 @dataclass(frozen=True, kw_only=True)
 class HeldRow:
-    """One waiting row: what it is, since when, what it may have cost, what was looked for."""
+    """One waiting row: what it is, since when, what it may have cost, what was looked for.
+
+    `key` names it alone: `kind/segment_key`, and its token too where several rows have that.
+    """
 
     key: str
     kind: Kind
@@ -44,9 +49,11 @@ class HeldRow:
 
 def held(account: Account) -> list[HeldRow]:
     """All rows that are held, or whose outcome is not known yet; oldest first."""
+    rows = account.ledger.intents(states=("held", "unknown", "sent"))
+    shared = Counter(_key(row) for row in rows)
     return [
         HeldRow(
-            key=_key(row),
+            key=_key(row) if shared[_key(row)] == 1 else _own_key(row),
             kind=row.kind,
             segment_key=row.segment_key,
             spec_version=row.spec_version,
@@ -59,7 +66,7 @@ def held(account: Account) -> list[HeldRow]:
             reason=row.reason or "sent, no outcome recorded yet",
             next_action=row.next_action or "reconcile",
         )
-        for row in account.ledger.intents(states=("held", "unknown", "sent"))
+        for row in rows
     ]
 
 
@@ -72,18 +79,19 @@ async def resolve_held(
     run_id: str,
     remote_id: str | None = None,
 ) -> str:
-    """Carry out a person's decision about the row `kind/segment_key`; what was done, in one line.
+    """Carry out a person's decision about one row, named as `held` does or by its token alone; what was done.
 
     `adopt` takes the object `remote_id` as the row's; `release` says that nothing was made and gives the credits
     back; `resend` lets it be sent again with both attempts counted. A persona that is gone at Mavera is released
     by its key too. Raises: HeldError; MaveraError when the object cannot be read.
     """
     run = account.acting(run_id, actor)
-    rows = [row for row in account.ledger.intents(states=("held", "unknown")) if _key(row) == key]
+    waiting = account.ledger.intents(states=("held", "unknown"))
+    rows = [row for row in waiting if key in (_key(row), _own_key(row), row.token)]
     if not rows:
         return _forget(account, key, decision, run)
     if len(rows) > 1:
-        raise HeldError(f"{len(rows)} rows have the key {key}: reconcile first")
+        raise HeldError(f"{len(rows)} rows have the key {key}: name one, {' or '.join(map(_own_key, rows))}")
     row = rows[0]
     if decision == "adopt":
         return await _adopt(account, row, run, remote_id)
@@ -140,3 +148,8 @@ def _forget(account: Account, key: str, decision: str, run: Run) -> str:
 
 def _key(row: Intent) -> str:
     return f"{row.kind.value}/{row.segment_key}"
+
+
+def _own_key(row: Intent) -> str:
+    """A key that no other version of the same thing has."""
+    return f"{_key(row)}@{row.token}"

@@ -281,6 +281,23 @@ def test_a_held_row_adopts_the_object_that_a_person_names() -> None:
     assert len(bench.created()) == 1
 
 
+@pytest.mark.parametrize("by_token", [False, True], ids=["by the listed key", "by the token alone"])
+def test_two_held_versions_of_one_thing_are_decided_one_by_one(by_token: bool) -> None:
+    bench = Bench(options={"faults": [{"operation": "createResponse", "kind": "lost_request", "times": 2}]})
+    bench.refresh([tier(), copy_fix()])
+    bench.refresh([tier(), copy_fix(disputes=60)], run_id="run-2")
+    key, rows = "copy_fix/copy_fix:subscription_canceled:team-plan", bench.run(_list)
+    assert [row.key for row in rows] == [f"{key}@{row.token}" for row in rows]
+    with pytest.raises(HeldError, match=f"2 rows have the key {key}: name one, {rows[0].key} or {rows[1].key}"):
+        _decide(bench, "release", key)
+    _decide(bench, "release", rows[0].token if by_token else rows[0].key)
+    assert [(row.key, row.token) for row in bench.run(_list)] == [(key, rows[1].token)]
+    _decide(bench, "release", key)
+    assert bench.run(_list) == []
+    report = bench.refresh([tier(), copy_fix(disputes=60)], run_id="run-3")
+    assert (report.counts, report.waits_for_a_person) == ({"unchanged": 1, "done": 1}, False)
+
+
 @pytest.mark.parametrize(
     ("decision", "key", "more"),
     [
