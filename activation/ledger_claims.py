@@ -6,6 +6,7 @@ opens, by compare-and-set on state and attempt: a worker that lost its claim can
 (`ledger`).
 """
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -43,7 +44,7 @@ class LedgerClaims(LedgerRows):
             if row is not None and not self._claimable(row, entry, now):
                 return row
             if row is not None and row.state == "intent":
-                self.set_attempt(connection, row.id, row.attempt, credits=0, settled=True, outcome="abandoned")
+                row = self._abandoned(connection, row, run=run, now=now)
             breach = breached_cap(
                 connection, self.environment, credits=entry.credits, caps=caps, run_id=run.run_id, now=now
             )
@@ -59,6 +60,14 @@ class LedgerClaims(LedgerRows):
         if row.state == "intent":
             return row.claimed_at + timedelta(seconds=self.claim_seconds) <= now
         return row.state == "failed" and (row.code in RETRYABLE or row.body_hash != entry.body_hash)
+
+    def _abandoned(self, connection: sa.Connection, row: Intent, *, run: Run, now: datetime) -> Intent:
+        """End a claim that ran out, whatever comes next: without its credits its worker must not send."""
+        ended = {"state": "failed", "resolved_at": now, "code": "not_sent", "reason": "not sent in time"}
+        self.set_row(connection, row.id, row.attempt, ("intent",), **ended, next_action="the next run tries again")
+        self.set_attempt(connection, row.id, row.attempt, credits=0, settled=True, outcome="abandoned")
+        self.record(connection, "abandoned", self.claim_of(row, run=run), code="not_sent", credits=0, now=now)
+        return replace(row, state="failed")
 
     def _token_is_taken(self, connection: sa.Connection, token: str) -> bool:
         wanted = sa.select(intents.c.id).where(intents.c.environment == self.environment, intents.c.token == token)

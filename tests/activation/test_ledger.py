@@ -153,6 +153,22 @@ def test_a_cap_refuses_the_claim_that_would_pass_it_and_writes_nothing(cap: str)
     assert len(ledger.intents()) == 1
 
 
+def test_a_refused_takeover_leaves_nobody_who_could_send_over_the_cap() -> None:
+    clock = Clock()
+    ledger, caps = a_ledger(clock=clock), Caps(per_month=600)
+    first = claimed(ledger, caps=caps)
+    clock.pass_by(20)
+    assert isinstance(ledger.claim(an_entry(), run=RUN, caps=Caps(left=0)), str)
+    assert [(row.state, row.code) for row in ledger.intents()] == [("failed", "not_sent")]
+    others = [claimed(ledger, an_entry(key), caps=caps) for key in ("tier:enterprise", "tier:mid_market")]
+    assert ledger.sent(first, settle_seconds=30) is None
+    assert all(ledger.sent(claim, settle_seconds=30) for claim in others)
+    assert ledger.spend().month == 600
+    assert [json.loads(row.event)["event"] for row in export(ledger.state)][:2] == ["claim", "abandoned"]
+    clock.now = datetime(2026, 12, 1, tzinfo=UTC)
+    assert claimed(ledger, caps=caps).attempt == 2
+
+
 def test_days_and_months_count_by_themselves() -> None:
     clock = Clock()
     ledger = a_ledger(clock=clock)
