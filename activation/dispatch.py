@@ -9,6 +9,7 @@ or run retry may be put around it: a step that is run again after a kill would p
 import asyncio
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -22,7 +23,7 @@ from activation.ledger import Ledger
 from activation.outcomes import Outcome, Verdict, outcome_of
 from activation.policy import Kind, Policy
 from activation.rate_window import RateWindow
-from resources.mavera import MaveraApi, MaveraError, exchange
+from resources.mavera import MaveraApi, MaveraError, RateState, exchange
 
 __all__ = ["Dispatcher"]
 
@@ -63,8 +64,15 @@ class Dispatcher:
             self._http = None
 
     async def place(self) -> None:
-        """Wait for a place in the rate window; taken before the claim, so that a claim never waits."""
+        """Wait for a place in the rate window; taken before the claim, so that a claim never waits.
+
+        Raises: RateLimitedError, when the wait is too long for a run.
+        """
         await self._window.acquire()
+
+    def learn(self, outcome: Outcome) -> None:
+        """Learn the pace from the headers of a call whose outcome is recorded; nothing may come before that."""
+        self._window.observe(outcome.rate)
 
     def lease(self, kind: Kind, holder: str) -> Any:
         """A place among the Mave calls in flight; nothing for other kinds."""
@@ -96,14 +104,15 @@ class Dispatcher:
             # A machine that slept here may find its row settled by others: what it would send now is late.
             return Outcome(verdict=Verdict.NOT_SENT, code="not_sent", reason="the machine was suspended")
         self._probe("call:before")
+        rate = RateState()
         try:
             async with asyncio.timeout(self._policy.deadline(kind)):
                 answer = await exchange(self._http, request, operation=operation, clock=self._clock)
             self._probe("call:after")
-            self._window.observe(answer.rate)
-            return Outcome(verdict=Verdict.DONE, body=answer.object_or_raise(operation))
+            rate = answer.rate
+            return Outcome(verdict=Verdict.DONE, body=answer.object_or_raise(operation), rate=rate)
         except MaveraError as error:
-            return outcome_of(error)
+            return replace(outcome_of(error), rate=rate)
         except TimeoutError:
             seconds = self._policy.deadline(kind)
             return Outcome(

@@ -18,6 +18,7 @@ from resources.mavera_wire import (
     OutOfCreditsError,
     PermanentError,
     RateLimitedError,
+    RateState,
 )
 
 __all__ = ["Outcome", "Verdict", "outcome_of"]
@@ -39,21 +40,23 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """One call's outcome; `reason` is one clean line, `body` the parsed answer of a success."""
+    """One call's outcome; `reason` is one clean line, `body` the parsed answer of a success.
+
+    `rate` is what the headers of an answer say: to be learnt from once the outcome is recorded.
+    """
 
     verdict: Verdict
     reason: str = ""
     code: str = ""
     body: dict[str, Any] = field(default_factory=dict)
-    retry_after: float | None = None
+    rate: RateState = field(default_factory=RateState)
 
 
 def outcome_of(error: MaveraError) -> Outcome:
     """The outcome that an error of the door stands for."""
     verdict = _verdict(error)
     code = error.code or (f"http_{error.status}" if error.status else verdict.value)
-    retry_after = error.retry_after if isinstance(error, RateLimitedError) else None
-    return Outcome(verdict=verdict, code=code[:60], reason=str(error), retry_after=retry_after)
+    return Outcome(verdict=verdict, code=code[:60], reason=str(error))
 
 
 def _verdict(error: MaveraError) -> Verdict:

@@ -1,21 +1,22 @@
 """The pace of requests to one Mavera key, shared by all processes through the state database.
 
 Here: a sliding window of 60 seconds (drop old stamps, count, insert or tell the wait, in one transaction), pauses
-that a 429 asks for, and what rate headers teach. Not here: reading the headers (`resources.mavera_wire`). The
-window of the server is per key and slides; its limit comes from `GET /usage`, then from `X-RateLimit-Limit`.
+that a 429 asks for, and what rate headers teach, within bounds. Not here: reading the headers
+(`resources.mavera_wire`). The window of the server is per key and slides; its limit comes from `GET /usage`, then
+from `X-RateLimit-Limit`.
 """
 
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 from pydantic import SecretStr
 from sqlalchemy.dialects import postgresql, sqlite
 
 from resources.loggers import get_logger
-from resources.mavera import RateState
+from resources.mavera import RateLimitedError, RateState
 from resources.state import State
 from resources.state.ledger import rate_limits, rate_stamps
 
@@ -26,6 +27,10 @@ _log = get_logger("stripe_mavera.limiter")
 # The server counts a call when it arrives, we when it leaves: a little more than its window covers the difference.
 _MARGIN_SECONDS = 0.2
 _SLOW_BELOW = 10
+# A run waits for minutes; for more it ends, and whoever runs next asks the server again after a day at most.
+_PATIENCE_SECONDS = 300.0
+_LONGEST_PAUSE_SECONDS = 86_400.0
+_MOST_PER_WINDOW = 100_000
 
 
 def key_hash(api_key: SecretStr) -> str:
@@ -55,10 +60,21 @@ class RateWindow:
         self._turn = asyncio.Lock()
 
     async def acquire(self) -> None:
-        """Wait for a place in the window and take it, in the order of asking."""
+        """Wait for a place in the window and take it, in the order of asking.
+
+        Raises: RateLimitedError, when Mavera asks for more than minutes; it says until when.
+        """
         # One waiter of a process asks the database; all others queue behind it.
         async with self._turn:
             while (wait := self.take()) > 0:
+                if wait > _PATIENCE_SECONDS:
+                    until = (self._clock() + timedelta(seconds=wait)).astimezone(UTC)
+                    raise RateLimitedError(
+                        "rate limit",
+                        retry_after=wait,
+                        seen=f"no call before {until:%Y-%m-%d %H:%M} UTC",
+                        remedy="run again then",
+                    )
                 await self._sleep(wait)
 
     def take(self) -> float:
@@ -95,12 +111,14 @@ class RateWindow:
         with self._state.begin() as connection:
             limit, _ = self._limit(connection, lock=True)
             now = self._clock()
-            if rate.limit is not None and rate.limit > 0 and rate.limit != limit:
-                limit = rate.limit
+            told = min(rate.limit or limit, _MOST_PER_WINDOW)
+            if told != limit:
+                limit = told
                 self._change(connection, per_window=limit)
             if rate.retry_after:
                 _log.warning("Mavera asks to wait", seconds=rate.retry_after, per_minute=limit)
-                self._change(connection, paused_until=now + timedelta(seconds=rate.retry_after))
+                pause = timedelta(seconds=min(rate.retry_after, _LONGEST_PAUSE_SECONDS))
+                self._change(connection, paused_until=now + pause)
             if rate.remaining is not None and rate.remaining < _SLOW_BELOW:
                 # Fewer places are left than our own stamps explain: others use the key, and their calls count.
                 unseen = (limit - self._count(connection)) - rate.remaining
@@ -112,7 +130,7 @@ class RateWindow:
         """Take the account's own figure."""
         with self._state.begin() as connection:
             self._limit(connection, lock=True)
-            self._change(connection, per_window=per_minute)
+            self._change(connection, per_window=min(per_minute, _MOST_PER_WINDOW))
 
     def _limit(self, connection: sa.Connection, *, lock: bool) -> tuple[int, datetime | None]:
         wanted = sa.select(rate_limits.c.per_window, rate_limits.c.paused_until).where(

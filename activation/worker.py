@@ -22,7 +22,7 @@ from activation.registry import StoredObject
 from activation.settling import answer_hash, has_handle, made_by, resolve_in_time, updated
 from activation.surfaces import SURFACES, Answer
 from activation.surfaces.personas import remote_persona
-from resources.mavera import MaveraError, Persona
+from resources.mavera import MaveraError, Persona, RateLimitedError
 
 __all__ = ["Stops", "Worker"]
 
@@ -110,7 +110,10 @@ class Worker:
     async def _claim_and_send(self, operation: Operation, entry: Entry) -> Ended | float | Intent:
         """An end; seconds to wait; or a row whose outcome is unknown."""
         used = await self._used() if entry.kind is Kind.PERSONA_UPDATE else None
-        await self._dispatcher.place()
+        try:
+            await self._dispatcher.place()
+        except RateLimitedError as error:
+            return self._end(operation, "skipped", str(error), "the next run goes on", code="rate_limited")
         if (stopped := self._stops.reason(entry.kind)) is not None:
             return self._end(operation, "skipped", stopped, "the next run goes on", code=self._stops.code)
         claim = self._ledger.claim(entry, run=self._run, caps=self._caps)
@@ -121,9 +124,13 @@ class Worker:
         if isinstance(claim, Intent):
             return self._stands(operation, claim)
         outcome = await self._send(claim)
+        step: Ended | float | Intent
         if outcome.verdict is Verdict.DONE:
-            return self._done(operation, claim, outcome, await self._charged_since(used, claim))
-        return self._not_done(operation, claim, outcome)
+            step = self._done(operation, claim, outcome, await self._charged_since(used, claim))
+        else:
+            step = self._not_done(operation, claim, outcome)
+        self._dispatcher.learn(outcome)
+        return step
 
     async def _used(self) -> int | None:
         try:
@@ -161,7 +168,8 @@ class Worker:
                 return 0.0
             case Verdict.RATE_LIMITED:
                 self._fail(claim, outcome, "rate_limited", "waits and tries again")
-                return outcome.retry_after or 0.0
+                # How long is learnt from its headers, by all who use the key.
+                return 0.0
             case Verdict.NO_CREDITS:
                 remedy = "add credits; the next run goes on"
                 self._fail(claim, outcome, "no_credits", remedy)

@@ -342,6 +342,6 @@ def _whole(text: str | None) -> int | None:
 def _http_date(text: str | None) -> datetime | None:
     try:
         at = parsedate_to_datetime(text or "")
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at

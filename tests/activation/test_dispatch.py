@@ -14,6 +14,7 @@ from activation.intents import Claim, Run
 from activation.leases import Leases
 from activation.outcomes import Outcome, Verdict
 from activation.policy import Caps, Kind
+from resources.mavera import RateState
 from tests.activation.kit import Bench, quick_policy
 from tests.activation.test_ledger import an_entry
 
@@ -79,6 +80,7 @@ def sent(
                 call.cancel()
             try:
                 outcome = await call
+                dispatcher.learn(outcome)
             except asyncio.CancelledError:
                 assert cancel_after is not None
         with account.state.begin() as connection:
@@ -91,7 +93,8 @@ def sent(
 def test_an_answer_is_handed_on_and_its_headers_teach_the_pace() -> None:
     wire, labels = Wire(made), list[str]()
     outcome, rows, limit = sent(wire, probe=labels.append)
-    assert outcome == Outcome(verdict=Verdict.DONE, body={"id": "clx1"})
+    rate = RateState(limit=120, remaining=119)
+    assert outcome == Outcome(verdict=Verdict.DONE, body={"id": "clx1"}, rate=rate)
     assert [request.method for request in wire.requests] == ["POST"]
     assert [row.state for row in rows] == ["sent"]  # the worker writes what came of it
     assert (limit, labels) == (120, ["call:before", "call:after"])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from activation.leases import Leases
 from activation.rate_window import RateWindow, key_hash
-from resources.mavera import RateState
+from resources.mavera import RateLimitedError, RateState
 from resources.state import State
 from resources.state.ledger import rate_stamps
 from tests.activation.databases import fresh_database
@@ -60,6 +60,42 @@ def test_a_429_pauses_everyone_on_the_key_for_as_long_as_it_asks() -> None:
     assert _window(state, time).take() == 12.0
     time.seconds += 12
     assert _window(state, time).take() == 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "held", "until"),
+    [
+        (301.0, 301.0, "2026-11-10 09:05"),
+        (86_400.0, 86_400.0, "2026-11-11 09:00"),
+        (999_999_999_999.0, 86_400.0, "2026-11-11 09:00"),
+    ],
+)
+def test_more_than_minutes_are_not_waited_for_and_no_pause_is_longer_than_a_day(
+    asked: float, held: float, until: str
+) -> None:
+    time, state = Timeline(), memory_state()
+    window = _window(state, time)
+    window.observe(RateState(retry_after=asked))
+    with pytest.raises(RateLimitedError, match=f"no call before {until} UTC; run again then") as refused:
+        time.run(window.acquire())
+    assert (refused.value.retry_after, time.seconds) == (held, 0)
+    time.seconds += held
+    time.run(window.acquire())
+
+
+def test_minutes_are_waited_for() -> None:
+    time = Timeline()
+    window = _window(memory_state(), time)
+    window.observe(RateState(retry_after=300.0))
+    time.run(window.acquire())
+    assert time.seconds == 300
+
+
+def test_an_absurd_limit_is_bounded() -> None:
+    window = _window(memory_state(), Timeline())
+    window.observe(RateState(limit=999_999_999_999))
+    window.observe(RateState(remaining=0))
+    assert window.take() > 0
 
 
 def test_the_limit_of_the_headers_replaces_the_assumed_one() -> None:

@@ -1,6 +1,11 @@
 """The whole paid side against the pretend Mavera: first run, second run, changed run."""
 
-from tests.activation.kit import Bench, all_surfaces, retention, tier
+import httpx
+import pytest
+
+from activation.account import Account
+from activation.intents import Intent
+from tests.activation.kit import Bench, all_surfaces, market, quick_policy, retention, tier
 
 
 def test_a_first_run_makes_one_object_for_each_brief_on_all_five_surfaces() -> None:
@@ -16,6 +21,39 @@ def test_a_first_run_makes_one_object_for_each_brief_on_all_five_surfaces() -> N
     }
     kinds = sorted(one["kind"] for one in bench.created())
     assert kinds == ["brand_voice", "generation", "mave_thread", "persona", "persona", "response"]
+
+
+async def _open_rows(account: Account) -> list[Intent]:
+    return account.ledger.intents(states=("intent", "sent", "unknown", "held"))
+
+
+class _TooMany(httpx.AsyncBaseTransport):
+    """Answers the first POST with a 429 that asks for a wait, and hands on all others."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport, retry_after: str) -> None:
+        self._inner = inner
+        self._retry_after: str | None = retry_after
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        asked, self._retry_after = self._retry_after, None if request.method == "POST" else self._retry_after
+        if asked is None or request.method != "POST":
+            return await self._inner.handle_async_request(request)
+        error = {"code": "rate_limit_exceeded", "type": "rate_limit_error"}
+        return httpx.Response(429, json={"error": error}, headers={"Retry-After": asked})
+
+
+@pytest.mark.parametrize("retry_after", ["86400", "999999999999"])
+def test_a_429_that_asks_for_a_day_ends_the_run_which_says_when_and_the_next_one_goes_on(retry_after: str) -> None:
+    bench = Bench(wrap=lambda inner: _TooMany(inner, retry_after), policy=quick_policy(concurrency=1))
+    report = bench.refresh([tier(), market()])
+    assert report.counts == {"skipped": 2}
+    assert all("no call before 2026-11-11 09:00 UTC; run again then" in row.reason for row in report.rows)
+    assert (report.credits_counted, bench.time.seconds < 60) == (0, True)
+    assert bench.run(_open_rows) == []
+    bench.wrap = lambda inner: inner
+    bench.time.seconds += 86_400
+    assert bench.refresh([tier(), market()], run_id="run-2").counts == {"done": 2}
+    assert len(bench.created()) == 2
 
 
 def test_a_second_run_on_the_same_briefs_sends_no_paid_call_and_spends_nothing() -> None:

@@ -16,6 +16,7 @@ from activation.outcomes import Outcome, Verdict
 from activation.plan_model import Operation
 from activation.policy import Caps, Kind
 from activation.worker import Stops, Worker
+from resources.mavera import RateState
 from tests.activation.kit import Bench, quick_policy, tier
 from tests.activation.test_ledger import made_for
 
@@ -39,7 +40,11 @@ class Script:
         self.leases = 0
 
     async def place(self) -> None:
-        return None
+        await self._account.window.acquire()
+
+    def learn(self, outcome: Outcome) -> None:
+        assert "sent" not in {row.state for row in self._account.ledger.intents()}  # recorded before
+        self._account.window.observe(outcome.rate)
 
     @asynccontextmanager
     async def lease(self, _kind: Kind, _holder: str) -> AsyncIterator[None]:
@@ -111,7 +116,8 @@ async def _rows(account: Account) -> list[Any]:
 
 
 def outcome(verdict: Verdict, code: str = "", *, retry_after: float | None = None) -> Outcome:
-    return Outcome(verdict=verdict, code=code, reason=f"said {verdict.value}", retry_after=retry_after)
+    rate = RateState(retry_after=retry_after)
+    return Outcome(verdict=verdict, code=code, reason=f"said {verdict.value}", rate=rate)
 
 
 @pytest.mark.parametrize(

@@ -154,8 +154,19 @@ def test_the_three_kinds_of_failure_do_not_overlap() -> None:
         ),
         ({"Retry-After": "soon", "X-RateLimit-Limit": "-1", "X-RateLimit-Reset": "1e3"}, RateState()),
         ({"Retry-After": "9" * 400}, RateState()),
+        ({"Date": "Mon, 01 Jan 2024 00:00:00 +" + "9" * 20, "X-RateLimit-Limit": "60"}, RateState(limit=60)),
     ],
-    ids=["none", "all three", "seconds", "date", "past date", "server clock ahead", "unreadable", "absurd"],
+    ids=[
+        "none",
+        "all three",
+        "seconds",
+        "date",
+        "past date",
+        "server clock ahead",
+        "unreadable",
+        "absurd",
+        "absurd zone",
+    ],
 )
 def test_rate_headers(headers: dict[str, str], expected: RateState) -> None:
     assert RateState.parse(httpx.Headers(headers), now=NOW) == expected
