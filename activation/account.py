@@ -29,7 +29,10 @@ class PinError(RuntimeError):
 
 @dataclass(frozen=True, kw_only=True)
 class Account:
-    """One Mavera account as one run uses it. `window` is also the throttle of `mavera`; times are aware UTC."""
+    """One Mavera account as one run uses it. `window` is also the throttle of `mavera`; times are aware UTC.
+
+    With `compare_usage` nothing should be charged: paid work stops when the account's own figure says otherwise.
+    """
 
     state: State
     mavera: MaveraApi
@@ -38,6 +41,7 @@ class Account:
     policy: Policy
     clock: Callable[[], datetime]
     probe: Probe = nothing
+    compare_usage: bool = False
 
     @property
     def ledger(self) -> Ledger:

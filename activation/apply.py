@@ -5,7 +5,7 @@ report with the tables for the lake. Not here: one row's steps (`worker`), the l
 Nothing is paid for a plan that is not approved, for objects that changed since it was made, or over a cap.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,7 +20,6 @@ from activation.plan_model import Plan
 from activation.reconcile import resolve_unknown
 from activation.results import tables_of
 from resources.loggers import get_logger
-from resources.mavera import MaveraError, Usage
 from resources.progress import Progress, Silent
 
 __all__ = ["ApplyReport", "apply"]
@@ -39,8 +38,6 @@ class ApplyReport:
     rows: tuple[Ended, ...]
     credits_counted: int
     credits_settled: int
-    usage_before: int | None = None
-    usage_after: int | None = None
     alerts: tuple[str, ...] = ()
 
     @cached_property
@@ -91,8 +88,7 @@ async def apply(
     rows = await carrier.carry()
     if plan.source.complete:
         account.remember("customers", str(plan.source.customers))
-    after = await _usage(account) if carrier.usage is not None else None
-    report = _report(account, plan, run_id, approval, rows, before=carrier.usage, after=after)
+    report = _report(account, plan, run_id, approval, rows, alerts=carrier.stops.alerts)
     _tell(report)
     return report
 
@@ -106,13 +102,6 @@ def _tell(report: ApplyReport) -> None:
     say("plan carried out", plan=report.plan_hash[:12], credits=report.credits_counted, **report.counts)
 
 
-async def _usage(account: Account) -> Usage | None:
-    try:
-        return await account.mavera.usage()
-    except MaveraError:
-        return None
-
-
 def _report(
     account: Account,
     plan: Plan,
@@ -120,8 +109,7 @@ def _report(
     approval: ApprovalStatus,
     rows: tuple[Ended, ...],
     *,
-    before: Usage | None = None,
-    after: Usage | None = None,
+    alerts: Iterable[str] = (),
 ) -> ApplyReport:
     spend = account.ledger.spend(run_id=run_id)
     return ApplyReport(
@@ -132,9 +120,7 @@ def _report(
         rows=rows,
         credits_counted=spend.run,
         credits_settled=spend.month_settled,
-        usage_before=None if before is None else before.used,
-        usage_after=None if after is None else after.used,
-        alerts=tuple(_alerts(account, spend.month)),
+        alerts=(*alerts, *_alerts(account, spend.month)),
     )
 
 

@@ -32,14 +32,14 @@ class Carrier:
     """One run over one plan."""
 
     def __init__(self, account: Account, plan: Plan, *, run: Run, progress: Progress, seed: int) -> None:
-        self.usage: Usage | None = None
+        self.stops = Stops()
+        self._usage: Usage | None = None
         self._account = account
         self._ledger = account.ledger
         self._plan = plan
         self._run = run
         self._progress = progress
         self._jitter = random.Random(seed)
-        self._stops = Stops()
         self._ended = 0
 
     async def carry(self) -> tuple[Ended, ...]:
@@ -47,7 +47,7 @@ class Carrier:
         view = RemoteView(read_at=self._account.clock())
         if any(one.changes_state for one in plan.operations):
             view = await read_remote(self._account.mavera, _kinds(plan.operations), now=view.read_at)
-            self.usage = view.usage
+            self._usage = view.usage
         self._count_balance(paid, view)
         dispatcher = self._dispatcher()
         async with dispatcher:
@@ -57,7 +57,7 @@ class Carrier:
                 run=self._run,
                 caps=self._caps(),
                 before=self._balance(),
-                stops=self._stops,
+                stops=self.stops,
                 jitter=self._jitter,
             )
             needs = Needs(self._account, plan.operations)
@@ -159,21 +159,21 @@ class Carrier:
             self._account.window.set_limit(view.usage.requests_per_minute)
         unknown = view.usage is None or view.usage.remaining is None
         if unknown and not self._account.policy.allow_unknown_balance:
-            self._stops.code = "balance"
-            self._stops.paid = (
+            self.stops.code = "balance"
+            self.stops.paid = (
                 f"the credit balance is unknown ({view.usage_error or 'GET /usage does not tell it'})"
             )
 
     def _caps(self) -> Caps:
         """The policy's caps, and what the account has left as a cap of this run."""
-        caps, remaining = self._account.policy.caps, self.usage.remaining if self.usage else None
+        caps, remaining = self._account.policy.caps, self._usage.remaining if self._usage else None
         if remaining is None:
             return caps
         counted = self._ledger.spend(run_id=self._run.run_id).run
         return caps.model_copy(update={"left": remaining + counted})
 
     def _balance(self) -> Balance | None:
-        used = self.usage.used if self.usage else None
+        used = self._usage.used if self._usage else None
         return None if used is None else Balance(used=used, settled=self._ledger.settled_total())
 
     def _dispatcher(self) -> Dispatcher:

@@ -1,7 +1,7 @@
 """Which keys may meet which targets: checked before any request, refused with the setting's name.
 
-Here: the matrix as a pure function. Not here: reading settings (`pipelines.settings`) and the comparison of usage
-around a first sandbox call (`apply` reports it). "Real" means not on loopback. A Mavera key's prefix is a hint and
+Here: the matrix as a pure function. Not here: reading settings (`pipelines.settings`) and comparing usage around
+sandbox calls (`worker` stops at a charge). "Real" means not on loopback. A Mavera key's prefix is a hint and
 never a test.
 """
 
@@ -20,7 +20,7 @@ class GuardError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Targets:
-    """What a permitted combination allows."""
+    """What a permitted combination allows; with `compare_usage`, calls only while used credits do not rise."""
 
     may_apply: bool
     compare_usage: bool = False

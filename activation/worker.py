@@ -22,10 +22,12 @@ from activation.registry import StoredObject
 from activation.settling import answer_hash, has_handle, made_by, resolve_in_time, updated
 from activation.surfaces import SURFACES, Answer
 from activation.surfaces.personas import remote_persona
+from resources.loggers import get_logger
 from resources.mavera import MaveraError, Persona, RateLimitedError
 
 __all__ = ["Stops", "Worker"]
 
+_log = get_logger("stripe_mavera.plan")
 _SCOPES = {
     Kind.PERSONA: "personas:write",
     Kind.PERSONA_UPDATE: "personas:write",
@@ -40,6 +42,7 @@ class Stops:
 
     paid: str | None = None
     code: str = ""
+    alerts: list[str] = field(default_factory=list)
     kinds: dict[Kind, str] = field(default_factory=dict)
 
     def reason(self, kind: Kind) -> str | None:
@@ -72,6 +75,9 @@ class Worker:
         # Mave calls take minutes and have their own bound: they must not keep the others waiting.
         self._slots = asyncio.Semaphore(account.policy.concurrency)
         self._mave_slots = asyncio.Semaphore(account.policy.mave_in_flight)
+        if account.compare_usage:
+            # One by one, so that one call at most is charged before it is seen.
+            self._slots = self._mave_slots = asyncio.Semaphore(1)
 
     async def carry_out(self, operation: Operation, body: Mapping[str, Any]) -> Ended:
         """Bring one row to its end; `body` is its request with all ids in place."""
@@ -130,7 +136,23 @@ class Worker:
         else:
             step = self._not_done(operation, claim, outcome)
         self._dispatcher.learn(outcome)
+        if self._account.compare_usage and self._stops.paid is None:
+            await self._stop_if_charged()
         return step
+
+    async def _stop_if_charged(self) -> None:
+        """In sandbox mode: no more calls once used credits have risen, or cannot be read."""
+        used = await self._used()
+        if used is None or self._before is None:
+            seen = "used credits cannot be read, so nothing shows that MAVERA_SANDBOX has an effect"
+        elif used > self._before.used:
+            seen = f"{used - self._before.used} credits were charged although MAVERA_SANDBOX is set"
+        else:
+            return
+        self._stops.code = "sandbox_charged"
+        self._stops.paid = f"{seen}: use a key without credits, or live data without MAVERA_SANDBOX"
+        self._stops.alerts.append(self._stops.paid)
+        _log.warning("sandbox charged", reason=self._stops.paid)
 
     async def _used(self) -> int | None:
         try:

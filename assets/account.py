@@ -25,6 +25,7 @@ __all__ = ["PaidWork", "open_account"]
 class PaidWork:
     """What the operator allows. `refusal` says why nothing may be carried out with these keys, if so.
 
+    `compare_usage` stops paid work as soon as Mavera charges for it, which it should not in sandbox mode.
     `shared_pace` opens the state in which several accounts share the pace of their Mavera key.
     """
 
@@ -33,6 +34,7 @@ class PaidWork:
     operator_file: Path
     callback_url: str | None = None
     refusal: str | None = None
+    compare_usage: bool = False
     shared_pace: "Callable[[], State] | None" = None
 
     def operator(self) -> "Operator":
@@ -61,4 +63,12 @@ async def open_account(mavera: MaveraResource, state: "State", work: PaidWork) -
         workspace=mavera.workspace or "default",
     )
     async with mavera.open(throttle=window) as api:
-        yield Account(state=state, mavera=api, window=window, identity=identity, policy=policy, clock=now)
+        yield Account(
+            state=state,
+            mavera=api,
+            window=window,
+            identity=identity,
+            policy=policy,
+            clock=now,
+            compare_usage=work.compare_usage,
+        )

@@ -174,6 +174,7 @@ def _paid_work(settings: Settings) -> PaidWork:
         operator_file=settings.operator_path,
         callback_url=settings.mavera_callback_url,
         refusal=None if targets.may_apply else targets.warning,
+        compare_usage=targets.compare_usage,
         shared_pace=None if settings.pace_url is None else partial(_open_state, settings.pace_url),
     )
 

@@ -81,7 +81,7 @@ def _keys(settings: Settings) -> Iterator[Finding]:
         yield warned(
             "key matrix",
             "test data and the real Mavera with the sandbox header, whose effect is not confirmed",
-            "look at used credits after the first call; use a Mavera key without credits if in doubt",
+            "paid work stops once used credits rise; use a Mavera key without credits if in doubt",
         )
     elif targets.nothing_leaves:
         yield fine("key matrix", "live Stripe and a stand-in for Mavera: nothing leaves")

@@ -102,6 +102,7 @@ class Bench:
     state: State = field(default_factory=memory_state)
     time: Timeline = field(default_factory=Timeline)
     probe: Probe = nothing
+    compare_usage: bool = False
     state_dir: Path | None = None
     wrap: Callable[[httpx.AsyncBaseTransport], httpx.AsyncBaseTransport] = lambda inner: inner
     requests: list[httpx.Request] = field(default_factory=list)
@@ -121,6 +122,7 @@ class Bench:
         mavera = MaveraApi(
             base_url="http://127.0.0.1" + BASE_PATH,
             api_key=KEY,
+            sandbox=self.compare_usage,
             throttle=window,
             transport=_Recorded(self.wrap(httpx.ASGITransport(app=self.app)), self.requests),
             clock=self.time.now,
@@ -133,6 +135,7 @@ class Bench:
             policy=self.policy,
             clock=self.time.now,
             probe=self.probe,
+            compare_usage=self.compare_usage,
         )
 
     def run(self, work: Callable[[Account], Awaitable[T]]) -> T:

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from activation.account import Account
 from activation.held import HeldError, HeldRow, held, resolve_held
@@ -231,6 +232,34 @@ def test_a_question_instead_of_a_draft_is_not_stored_as_a_case_study() -> None:
     bench = Bench(options={"mave_answer": "question"})
     report = bench.refresh([case_study()])
     assert report.tables["case_studies"].column("result").to_pylist() == ["question"]
+
+
+# ---- sandbox mode ----------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("options", "said", "calls"),
+    [
+        ({"sandbox_header": "honoured"}, None, 4),
+        ({"sandbox_header": "ignored"}, "300 credits were charged although MAVERA_SANDBOX is set", 1),
+        (
+            {"faults": [{"operation": "getUsage", "kind": "error_before", "nth": list(range(3, 50))}]},
+            "used credits cannot be read",
+            1,
+        ),
+    ],
+    ids=["the header is heeded", "the header is ignored", "nobody can tell"],
+)
+def test_calls_that_should_be_free_stop_at_the_first_that_is_not(
+    options: dict[str, Any], said: str | None, calls: int
+) -> None:
+    bench = Bench(options={"sandbox_header": "honoured", **options}, compare_usage=True)
+    with capture_logs() as logs:
+        report = bench.refresh([tier(), tier("smb"), market(), case_study()])
+    assert len(bench.paid_calls()) == calls
+    assert report.counts == ({"done": 4} if said is None else {"done": 1, "skipped": 3})
+    assert [alert.startswith(said or "") for alert in report.alerts] == [True] * (said is not None)
+    stopped = [row for row in report.rows if row.ending == "skipped"]
+    assert {(row.code, row.reason) for row in stopped} == {("sandbox_charged", alert) for alert in report.alerts}
+    assert [one["reason"] for one in logs if one["event"] == "sandbox charged"] == list(report.alerts)
 
 
 # ---- held rows --------------------------------------------------------------------------------------------------

@@ -8,8 +8,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from pipelines.definitions import build_definitions
+from pipelines.definitions import build_definitions, resources_of
 from pipelines.settings import Settings
+from resources.progress import Silent
 
 _SNAPSHOT = Path(__file__).parent / "graph.json"
 
@@ -55,6 +56,17 @@ def test_it_loads_without_touching_a_file_or_a_socket(
     monkeypatch.setattr("socket.socket.connect", refuse)
     dg.Definitions.validate_loadable(build_definitions(settings_for(stripe_api_key="rk_test_1234567890")))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("base", "compares"), [("https://app.mavera.io/api/v1", True), ("http://127.0.0.1:9/api/v1", False)]
+)
+def test_usage_is_compared_where_the_real_mavera_gets_the_sandbox_header(
+    settings_for: Callable[..., Settings], base: str, compares: bool
+) -> None:
+    keys = {"stripe_api_key": "rk_test_1234567890", "mavera_api_key": "mvra_test_1234567890"}
+    found = resources_of(settings_for(**keys, mavera_sandbox=True, mavera_api_base=base), Silent())
+    assert (found["mavera"].sandbox, found["paid_work"].compare_usage) == (True, compares)
 
 
 def test_no_secret_is_in_what_dagster_stores_and_shows_of_a_job(settings_for: Callable[..., Settings]) -> None:
