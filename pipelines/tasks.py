@@ -73,7 +73,7 @@ def make_plan(settings: Settings, err: Console) -> Answer:
     if not outcome.success:
         return _failed(outcome)
     rows = Lake(settings.lake).read("mavera/plan").to_pylist()
-    approved = not any("approved" in warning for warning in outcome.warnings)
+    approved = not any(warning.startswith("mavera/plan: approved") for warning in outcome.warnings)
     plan_hash = rows[0]["plan_hash"] if rows else None
     credits = sum(row["credits"] for row in rows)
 
