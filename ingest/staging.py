@@ -116,6 +116,7 @@ class Staging:
         self._more = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
         self._flushing: asyncio.Task[None] | None = None
+        self._failed: Exception | None = None
 
     async def __aenter__(self) -> "Staging":
         try:
@@ -172,7 +173,8 @@ class Staging:
     ) -> "asyncio.Future[None]":
         """Stage rows by table and journal the part as it stands at this call; done when both are durable.
 
-        The rows themselves are not needed after the call. The future raises: StagingError.
+        The rows themselves are not needed after the call. The future raises: StagingError, also for every write
+        after one that failed: what they would journal counts its rows.
         """
         frames = bytearray()
         for table, given in rows.items():
@@ -195,6 +197,9 @@ class Staging:
         for parent in closed:
             part.sublists.pop(parent, None)
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._failed is not None:
+            done.set_exception(self._failed)
+            return done
         self._queue.append(
             _Entry(part, bytes(frames), part.windows.to_json(), dict(part.counts), opened, closed, done)
         )
@@ -211,11 +216,11 @@ class Staging:
                 await asyncio.shield(self._flushing)
             except Exception as error:  # noqa: BLE001 - whoever waits for the write must hear of it
                 known = isinstance(error, (OSError, SQLAlchemyError))
-                trouble = self._trouble(error) if known else error
-                for entry in entries:
+                self._failed = self._trouble(error) if known else error
+                for entry in (*entries, *self._queue):
                     if not entry.done.done():
-                        entry.done.set_exception(trouble)
-                continue
+                        entry.done.set_exception(self._failed)
+                return
             for entry in entries:
                 if not entry.done.done():
                     entry.done.set_result(None)

@@ -1,4 +1,4 @@
-"""Staging: what is under way when a run ends is finished before its files are closed."""
+"""Staging: what is under way when a run ends is finished, and a write that failed lets no later one count it."""
 
 import asyncio
 import threading
@@ -7,19 +7,35 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
-from ingest.staging import Staging
-from resources.state import State, metadata
+from ingest.staging import Staging, StagingError
+from ingest.windows import Windows
+from resources.state import State
 from resources.state.extraction import ExtractionState
 
 
+def _begun(state: State) -> ExtractionState:
+    journal = ExtractionState(state, lambda: datetime.now(UTC))
+    journal.begin_run("run", "acct", {})
+    return journal
+
+
+def _quarantined(number: int) -> dict[str, Any]:
+    return {
+        "raw_hash": f"{number:064d}",
+        "table": "refunds",
+        "object_id": f"re_{number}",
+        "reason": "r",
+        "source": "api",
+        "fetched_at": number,
+    }
+
+
 def test_a_write_under_way_is_finished_before_the_files_are_closed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    database = State(f"sqlite:///{tmp_path}/state.db")
-    metadata.create_all(database.engine)
-    state = ExtractionState(database, lambda: datetime.now(UTC))
-    state.begin_run("run", "acct", {})
+    journal = _begun(state)
     writing, may_go_on = threading.Event(), threading.Event()
     journalled: list[Any] = []
 
@@ -28,15 +44,50 @@ def test_a_write_under_way_is_finished_before_the_files_are_closed(
         assert may_go_on.wait(10)
         journalled.append(arguments)
 
-    monkeypatch.setattr(state, "write_journal", slow)
+    monkeypatch.setattr(journal, "write_journal", slow)
 
     async def scenario() -> None:
-        async with Staging(tmp_path / "staging", state, "run") as staging:
+        async with Staging(tmp_path / "staging", journal, "run") as staging:
             part = staging.part("coupons", ("coupons",))
             page = staging.write(part, {})
             await asyncio.to_thread(writing.wait, 10)
             page.cancel()
             asyncio.get_running_loop().call_later(0.05, may_go_on.set)
         assert len(journalled) == 1
+
+    asyncio.run(scenario())
+
+
+def test_no_write_after_a_failed_one_is_journalled(
+    state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its cursors and counts tell of the page that was not written: the next run would read on behind it."""
+    journal = _begun(state)
+    writing, may_go_on = threading.Event(), threading.Event()
+
+    def lost(*_: Any) -> None:
+        writing.set()
+        assert may_go_on.wait(10)
+        raise OperationalError("INSERT", {}, Exception("server closed the connection"))
+
+    async def scenario() -> None:
+        async with Staging(tmp_path / "staging", journal, "run") as staging:
+            part = staging.part("refunds", ("refunds",))
+            part.windows = Windows.over(0, 1_000)
+            (window,) = part.windows.live
+            with monkeypatch.context() as patch:
+                patch.setattr(journal, "write_journal", lost)
+                part.windows.advance(window, [900], "re_900", has_more=True)
+                pages = [staging.write(part, {"quarantine": [_quarantined(900)]})]
+                await asyncio.to_thread(writing.wait, 10)
+                part.windows.advance(window, [300], "re_300", has_more=True)
+                pages.append(staging.write(part, {"quarantine": [_quarantined(300)]}))
+                may_go_on.set()
+                await asyncio.wait(pages)
+            pages.append(staging.write(part, {"quarantine": [_quarantined(100)]}))
+            for page in pages:
+                with pytest.raises(StagingError, match="server closed the connection"):
+                    await page
+        assert journal.journal("run") == {}
 
     asyncio.run(scenario())
