@@ -33,6 +33,7 @@ _COMMITTED_AFTER: dict[str, tuple[str, ...]] = {
     "charges": ("invoice_payments",),
     "invoices": ("invoice_payments", "charges"),
 }
+_LINKED_IN_ORDER = {"invoice_payments", "charges", "invoices"}
 
 
 class PermissionsMissing(StripeError):
@@ -73,6 +74,7 @@ class Backfill:
         self._api, self._lake, self._staging = api, lake, staging
         self._committer, self._changes, self._board = committer, changes, board
         self._ended: dict[str, asyncio.Event] = {}
+        self._committed: set[str] = set()  # here; the journal tells of others, whose links may have come later
         self._permitted = asyncio.Event()
         self._writing = asyncio.Lock()  # two loads at once would hold twice the memory
         self.parts: list[Part] = []
@@ -102,7 +104,8 @@ class Backfill:
                 load.cancel()
             await asyncio.gather(*loads, return_exceptions=True)
         errors = {s.table: error for s, error in zip(streams, results, strict=True) if error is not None}
-        if not errors and {"invoice_payments", "charges"} & self._ended.keys() and "invoices" not in self._ended:
+        holding_links = {"invoice_payments", "charges"} & self._ended.keys()
+        if holding_links and not errors and not self._committed >= _LINKED_IN_ORDER:
             self.writes += await asyncio.to_thread(self._committer.relink)
         return errors
 
@@ -124,6 +127,7 @@ class Backfill:
                         self._committer.commit, part, reader.stream, relevant_links=False
                     )
                 self._staging.committed(part)
+                self._committed.add(table)
         except (StripeError, StagingError, LakeError) as error:
             self._board.put(table, "failed")
             return error
