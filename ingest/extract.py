@@ -19,11 +19,11 @@ from structlog.contextvars import bind_contextvars, bound_contextvars
 
 from ingest.backfill import Backfill
 from ingest.changes import ChangeReader
-from ingest.commit import COMMITTED_FIRST, Committer, lake_table
+from ingest.commit import COMMITTED_FIRST, Committer
 from ingest.named import NamedObjects
 from ingest.progress import ProgressBoard
 from ingest.report import ExtractionFailed, ExtractReport, Progress
-from ingest.session import heartbeat, identify
+from ingest.session import heartbeat, identify, streams_held
 from ingest.staging import Part, Staging, StagingError
 from ingest.streams import EVENTS, STREAMS, Stream, chosen
 from ingest.tally import Tally
@@ -161,7 +161,7 @@ class _Extraction:
         wanted = {stream.table for stream in streams}
         if cursor is None:
             return _Plan(self._ordered(wanted), present, floor, mark, skip_landed=False)
-        loaded = self._loaded(cursor)
+        loaded = streams_held(self._lake, cursor)
         outdated = present - cursor.events_from > _OLDEST_CURSOR_SECONDS
         lost = set(cursor.loaded) - loaded
         backfill = wanted | loaded | lost if outdated else (wanted if full else wanted - loaded) | lost
@@ -169,11 +169,6 @@ class _Extraction:
         return _Plan(
             self._ordered(backfill), present, floor, since, skip_landed=not backfill and bool(cursor.routed)
         )
-
-    def _loaded(self, cursor: Any) -> set[str]:
-        """Streams that are in the lake; a table that was lost is loaded again, whatever the state remembers."""
-        remembered = () if cursor is None else cursor.loaded
-        return {name for name in remembered if self._lake.exists(lake_table(name))}
 
     @staticmethod
     def _ordered(tables: set[str]) -> tuple[str, ...]:
@@ -202,7 +197,7 @@ class _Extraction:
     async def _execute(self, run: RunRow, plan: _Plan, staging: Staging) -> None:
         committer = Committer(self._lake, {"run_id": run.run_id})
         cursor = self._state.cursor(self._tally.account)
-        loaded = self._loaded(cursor)
+        loaded = streams_held(self._lake, cursor)
         named = NamedObjects(self._api, self._lake, staging)
         changes = ChangeReader(self._api, self._lake, staging, loaded | set(plan.backfill))
         if plan.backfill:

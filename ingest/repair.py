@@ -16,7 +16,7 @@ from pathlib import Path
 from ingest.changes import ChangeReader
 from ingest.commit import COMMITTED_FIRST, Committer, TableWrite
 from ingest.named import NamedObjects
-from ingest.session import heartbeat, identify
+from ingest.session import heartbeat, identify, streams_held
 from ingest.staging import Part, Staging
 from ingest.streams import STREAMS
 from resources.lake import Lake
@@ -29,7 +29,7 @@ __all__ = ["Repair", "read_objects_again", "repairing"]
 
 @dataclass(frozen=True)
 class Repair:
-    """What a repairing run works with. `floor` is the account's creation in seconds; `loaded` are its tables."""
+    """What a repairing run works with. `floor` is the account's creation in seconds; `loaded` are its streams."""
 
     account: str
     floor: int
@@ -69,7 +69,7 @@ async def repairing(
     state = ExtractionState(database, now)
     account, floor = await identify(api, state)
     cursor = state.cursor(account)
-    loaded = frozenset(() if cursor is None else cursor.loaded)
+    loaded = streams_held(lake, cursor)
     if cursor is not None:
         api.clock.raise_floor(cursor.newest_read)
     run_id = f"{kind}-{now():%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
@@ -105,7 +105,7 @@ async def read_objects_again(
 ) -> list[TableWrite]:
     """Read objects by id and merge them; those that are gone become tombstones. `wanted` is ids by raw table.
 
-    Tables that have not been loaded are left out: their load will read the object anyway.
+    Tables that have not been loaded, or were lost, are left out: their load will read the object anyway.
     Raises: StripeError, StagingError, LakeError.
     """
     async with repairing(api, lake, state, now=now, staging=staging, kind="reread") as repair:

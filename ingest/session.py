@@ -1,19 +1,25 @@
 """What every run against an account shares: whose key it is, and its part of the account's pace.
 
-Here: naming the account once per key, and the heartbeat that shares the pace with other runs of it and shows other
-hosts that this one lives. Not here: what a run does.
+Here: naming the account once per key, which of its streams are held, and the heartbeat that shares the pace with
+other runs of it and shows other hosts that this one lives. Not here: what a run does.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import Any
 
+import sqlalchemy as sa
+
+from ingest.commit import lake_table
+from ingest.streams import STREAMS
+from resources.lake import Lake
 from resources.state import State
 from resources.state.extraction import ExtractionState, SharedPace
 from resources.stripe_api import PermissionMissing, StripeApi, WrongAccount
 
-__all__ = ["heartbeat", "identify"]
+__all__ = ["heartbeat", "identify", "streams_held"]
 
 _STRIPE_BEGAN = int(datetime(2011, 1, 1, tzinfo=UTC).timestamp())
 _BEAT_SECONDS = 1.0
@@ -46,6 +52,19 @@ async def identify(api: StripeApi, state: ExtractionState) -> tuple[str, int]:
         )
     state.remember_account(api.fingerprint, *known)
     return known
+
+
+def streams_held(lake: Lake, cursor: sa.Row[Any] | None) -> frozenset[str]:
+    """Streams that the cursor remembers as loaded and whose tables are all in the lake.
+
+    One that has lost a table is loaded again: until then nothing is merged, as a few rows would hide the loss.
+    """
+    remembered = () if cursor is None else cursor.loaded
+    return frozenset(
+        name
+        for name in remembered
+        if name in STREAMS and all(lake.exists(lake_table(table)) for table in STREAMS[name].tables)
+    )
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import random
+import shutil
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -176,6 +177,19 @@ def test_when_stripe_does_not_answer_every_event_waits(sandbox: Sandbox, account
     assert rows(account)["evt_1"] == ("pending", "Stripe cannot be asked")
     assert work_off(account, sandbox.stripe).events == 0, "not before the back-off is over"
     assert work_off(account, sandbox.stripe, at=NOW + timedelta(minutes=2)).events == 1
+
+
+@pytest.mark.parametrize("lost", ["charges", "invoice_lines"])
+def test_a_lost_table_is_loaded_whole_though_an_event_came_first(
+    lost: str, sandbox: Sandbox, account: Account
+) -> None:
+    (charge,), (invoice,) = ids(account, "charges", 1), ids(account, "invoices", 1)
+    shutil.rmtree(account.lake.path(f"stripe/{lost}"))
+    insert_events(account.state, [event(1, "charge", charge), event(2, "invoice", invoice)])
+    assert work_off(account, sandbox.stripe).events == 2
+    assert not account.lake.exists(f"stripe/{lost}")
+    assert account.extract(sandbox.stripe).table(lost).mode == "backfill"
+    assert differences(account, sandbox) == []
 
 
 def test_a_run_leaves_later_events_and_callbacks_of_mavera_alone(sandbox: Sandbox, account: Account) -> None:
