@@ -36,7 +36,10 @@ def completeness_specs() -> list[dg.AssetCheckSpec]:
             dg.AssetCheckSpec(
                 "plausible",
                 asset=["stripe", table],
-                description="Key columns are filled, sums agree, no stretch of time is empty without a reason.",
+                description=(
+                    "The list was read to its end, key columns are filled, sums agree, no stretch of time is "
+                    "empty without a reason."
+                ),
             ),
         )
     ]
@@ -64,7 +67,7 @@ def _plausible(lake: "Lake", report: "ExtractReport", table: str) -> "list[Findi
     if table == "invoices":
         needed |= {"id", "subtotal", "lines_complete"}
     rows = lake.read(f"stripe/{table}", columns=sorted(needed))
-    findings = [look.null_rates(table, rows), look.largest_gap(rows)]
+    findings = [look.read_to_the_end(report, table), look.null_rates(table, rows), look.largest_gap(rows)]
     if table == "subscriptions":
         findings.append(look.canceled_present(rows))
     if table == "invoices" and lake.exists("stripe/invoice_lines"):

@@ -119,14 +119,15 @@ class Backfill:
                 for other in _COMMITTED_AFTER.get(table, ()):
                     if other in self._ended:
                         await self._ended[other].wait()
-                if reader.stream is not EVENTS:
+                if reader.stream is not EVENTS and table not in self.unfinished:
                     await self._find_unlisted(reader)
                 async with self._writing:
                     self._board.put(table, "writing")
                     self.writes += await asyncio.to_thread(
                         self._committer.commit, part, reader.stream, relevant_links=False
                     )
-                self._staging.committed(part)
+                if table not in self.unfinished:  # else a resumed run would take it for whole
+                    self._staging.committed(part)
                 self._committed.add(table)
         except (StripeError, StagingError, LakeError) as error:
             self._board.put(table, "failed")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest.report import ExtractReport
+from ingest.report import ExtractReport, StreamReport
 from ingest.shapes import PERMITTED
 from ingest.streams import STREAMS
 
@@ -25,6 +25,7 @@ __all__ = [
     "lines_sum_to_subtotal",
     "lists_whole",
     "null_rates",
+    "read_to_the_end",
     "seen_equals_rows",
     "unknown_fields",
 ]
@@ -66,6 +67,10 @@ def _present(rows: pa.Table) -> pa.Table:
     return rows.filter(pc.invert(rows["deleted"])) if "deleted" in rows.column_names else rows
 
 
+def _stream(report: ExtractReport, table: str) -> StreamReport:
+    return next(one for one in report.streams if table in STREAMS[one.stream].tables)
+
+
 def ids_equal_rows(rows: pa.Table) -> Finding:
     """Every id once. Needs `id`."""
     distinct = len(rows["id"].unique())
@@ -84,7 +89,7 @@ def seen_equals_rows(report: ExtractReport, table: str) -> Finding:
 
     A run of changes says nothing here.
     """
-    stream = next(one for one in report.streams if table in STREAMS[one.stream].tables)
+    stream = _stream(report, table)
     if stream.mode != "backfill":
         return Finding(stream.error is None, stream.error or "not loaded in this run", {})
     rows = report.table(stream.stream).rows
@@ -95,6 +100,12 @@ def seen_equals_rows(report: ExtractReport, table: str) -> Finding:
     text = f"{stream.seen} objects seen, {stream.distinct} distinct rows of them, {rows} rows in the table"
     numbers = {"seen": stream.seen, "lost": lost, "distinct": stream.distinct, "missing": missing}
     return Finding(passed, text if stream.error is None else stream.error, numbers)
+
+
+def read_to_the_end(report: ExtractReport, table: str) -> Finding:
+    """The list was not left at the request budget, as an operator may choose for one that is optional."""
+    left = _stream(report, table).unfinished
+    return Finding(left is None, left or "the list was read to its end", {})
 
 
 def canceled_present(subscriptions: pa.Table, *, enough: int = 200) -> Finding:

@@ -58,7 +58,8 @@ class StreamReport:
 
     Of the lists of a load: `seen` objects came, `staged` became rows, `distinct` ids were among them, and `fields`
     are names at their top level. `requests_per_second` is the pace at which the list was read and `share` its part
-    of the operation's limit; None if it was not read.
+    of the operation's limit; None if it was not read. `unfinished` tells why an optional list was left before its
+    end, which is no `error`.
     """
 
     stream: str
@@ -75,6 +76,7 @@ class StreamReport:
     requests_per_second: float | None = None
     share: float | None = None
     error: str | None = None
+    unfinished: str | None = None
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,8 @@ class Tally:
             fields=tuple(sorted({name for part in parts for name in part.fields})),
             requests_per_second=pace,
             share=share,
-            error=self.unfinished.get(stream.table) if error is None else str(error),
+            error=None if error is None else str(error),
+            unfinished=self.unfinished.get(stream.table),
         )
 
     def _table(self, table: str, stream: Stream) -> TableReport:

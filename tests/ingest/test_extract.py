@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from ingest.completeness import read_to_the_end, seen_equals_rows
 from ingest.report import ExtractionFailed, StreamProgress
 from sandbox.launch import Sandbox
 from tests.ingest.account import Account, differences
@@ -156,17 +157,34 @@ def test_payment_methods_are_asked_per_active_customer_where_no_list_is_given(
 
 def test_the_fan_out_stops_at_the_budget_and_the_next_run_goes_on(sandbox: Sandbox, tmp_path: Path) -> None:
     sandbox.control(faults={"payment_methods_need_customer": True})
-    account = Account(tmp_path, budget=70)
-    report = account.extract(sandbox.stripe)
-    (stream,) = [s for s in report.streams if s.stream == "payment_methods"]
-    assert stream.error is not None
-    assert "stopped at the request budget of 70" in stream.error
-    assert report.requests <= 100
-    first = len(account.rows("payment_methods"))
+    account = Account(tmp_path)
+    held = 0
+    for budget, under_way in ((70, 30), (10, 20)):
+        account.budget = budget
+        report = account.extract(sandbox.stripe)
+        (stream,) = [s for s in report.streams if s.stream == "payment_methods"]
+        assert report.complete
+        assert f"stopped at the request budget of {budget}" in str(stream.unfinished)
+        assert report.requests <= budget + under_way
+        assert seen_equals_rows(report, "payment_methods").passed, "a choice of the operator's stops nothing"
+        assert not read_to_the_end(report, "payment_methods").passed
+        assert len(account.rows("payment_methods")) > held
+        held = len(account.rows("payment_methods"))
     account.budget = None
     again = account.extract(sandbox.stripe)
     assert again.table("payment_methods").mode == "backfill"
-    assert len(account.rows("payment_methods")) > first
+    assert read_to_the_end(again, "payment_methods").passed
+    assert differences(account, sandbox) == []
+
+
+def test_a_list_left_at_the_budget_is_not_whole_for_a_run_that_goes_on(sandbox: Sandbox, tmp_path: Path) -> None:
+    fails_once = {"operation": "GET /v1/refunds", "status": 400, "skip": 1, "times": 1}
+    sandbox.control(faults={"payment_methods_need_customer": True, "scripts": [fails_once]})
+    account = Account(tmp_path, budget=70)
+    with pytest.raises(ExtractionFailed, match="refunds"):
+        account.extract(sandbox.stripe)
+    account.budget = None
+    assert account.extract(sandbox.stripe).resumed
     assert differences(account, sandbox) == []
 
 
