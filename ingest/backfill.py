@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 from ingest.changes import ChangeReader
 from ingest.commit import Committer, TableWrite, lake_table
 from ingest.events import Stored
-from ingest.lists import ListReader, first_error
+from ingest.fan_out import needs_customer, read_per_customer
+from ingest.lists import ListReader
 from ingest.progress import ProgressBoard
 from ingest.staging import Part, Staging, StagingError
 from ingest.streams import EVENTS, Stream
@@ -25,9 +26,6 @@ from resources.stripe_api import BadRequest, PermissionMissing, StripeApi, Strip
 __all__ = ["Backfill", "PermissionsMissing", "probe"]
 
 _EVENTS_KEPT_SECONDS = 30 * 86_400
-# Lists that some accounts and API versions give per customer only.
-_PER_CUSTOMER = frozenset({"payment_methods"})
-_CUSTOMERS_AT_ONCE = 16
 # Linked tables are committed after those that hold the links.
 _COMMITTED_AFTER: dict[str, tuple[str, ...]] = {
     "charges": ("invoice_payments",),
@@ -47,7 +45,7 @@ async def probe(api: StripeApi, streams: Sequence[Stream]) -> None:
         try:
             await api.list_page(stream.path, {"limit": 1, **stream.params})
         except BadRequest as error:
-            if stream.table not in _PER_CUSTOMER or error.param != "customer":
+            if not needs_customer(stream.table, error):
                 raise
         except PermissionMissing as error:
             told = "" if error.permission is None else f", Stripe names {error.permission}"
@@ -141,55 +139,14 @@ class Backfill:
         try:
             await reader.run()
         except BadRequest as error:
-            if reader.stream.table not in _PER_CUSTOMER or error.param != "customer":
+            if not needs_customer(reader.stream.table, error):
                 raise
-            await self._per_customer(reader)
-
-    async def _per_customer(self, reader: ListReader) -> None:
-        """A list that this account gives for one customer at a time: ask those with activity, within the budget.
-
-        Customers without rows in the table come first, so that runs that stop at the budget get on.
-        """
-        for other in ("customers", "subscriptions", "charges"):
-            if other in self._ended:
-                await self._ended[other].wait()
-        customers = await asyncio.to_thread(self._active_customers, reader.stream.table)
-        asked = 0
-        places = asyncio.Semaphore(_CUSTOMERS_AT_ONCE)
-
-        async def ask(customer: str) -> None:
-            nonlocal asked
-            async with places:
-                if self._api.limiter.within_budget():
-                    await reader.read_parent({"customer": customer})
-                    asked += 1
-
-        try:
-            async with asyncio.TaskGroup() as group:
-                for customer in customers:
-                    group.create_task(ask(customer))
-        except BaseExceptionGroup as failures:
-            raise first_error(failures) from None
-        reader.part.windows.live.clear()
-        if asked < len(customers):
-            self.unfinished[reader.stream.table] = (
-                f"stopped at the request budget of {self._api.limiter.budget} after {asked} of "
-                f"{len(customers)} customers; the next run goes on"
-            )
-
-    def _active_customers(self, table: str) -> list[str]:
-        """Customers that can have a row: with a default payment method, a subscription or a charge."""
-        found: set[str] = set()
-        for name, column in (("subscriptions", "customer"), ("charges", "customer"), (table, "customer")):
-            if self._lake.exists(lake_table(name)):
-                found |= set(self._lake.read(lake_table(name), columns=[column])[column].unique().to_pylist())
-        known: set[str] = set()
-        if self._lake.exists(lake_table(table)):
-            known = set(self._lake.read(lake_table(table), columns=["customer"])["customer"].to_pylist())
-        if self._lake.exists(lake_table("customers")):
-            rows = self._lake.read(lake_table("customers"), columns=["id", "default_payment_method"])
-            found |= set(rows.filter(pc.is_valid(rows["default_payment_method"]))["id"].to_pylist())
-        return sorted((name for name in found if name), key=lambda name: (name in known, name))
+            for other in ("customers", "subscriptions", "charges"):
+                if other in self._ended:
+                    await self._ended[other].wait()
+            left = await read_per_customer(self._api, self._lake, reader)
+            if left is not None:
+                self.unfinished[reader.stream.table] = left
 
     async def _find_unlisted(self, reader: ListReader) -> None:
         """Read again, one by one, what the table has and the list has not: it is deleted, or has moved away."""

@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from ingest.commit import lake_table
+from ingest.fan_out import needs_customer, read_per_customer
 from ingest.links import LINKED
 from ingest.lists import ListReader, first_error
 from ingest.pages import read_objects
@@ -28,7 +29,7 @@ from ingest.windows import PAGE, Window, Windows
 from resources.lake import Lake
 from resources.state import State
 from resources.state.extraction import ExtractionState
-from resources.stripe_api import StripeApi
+from resources.stripe_api import BadRequest, StripeApi
 from resources.stripe_clock import MICROS
 
 __all__ = ["SweepReport", "SweptStream", "sweep"]
@@ -88,17 +89,25 @@ async def sweep(
 
     With `created`, nothing is compared: all objects created in that window (seconds) are read again, and lists
     that Stripe cannot cut by time are read whole. The sweep is optional work: it stops at the request budget.
-    Raises: StripeError, StagingError, LakeError.
+    Raises: StripeError, StagingError, LakeError: of the first stream that failed, after the others are repaired.
     """
     async with repairing(api, lake, state, now=now, staging=staging, kind="sweep") as repair:
         await api.list_page(EVENTS.path, {"limit": 1})  # the server's clock
         streams = [s for s in chosen(tables) if s is not EVENTS and s.table in repair.loaded]
         sweeps = [_Sweep(api, lake, repair, stream, created) for stream in streams]
-        swept = await asyncio.gather(*(one.run() for one in sweeps))
-        parts = [one.part for one in sweeps if not one.equal]
+        results = await asyncio.gather(*(one.run() for one in sweeps), return_exceptions=True)
+        swept = [one for one in results if isinstance(one, SweptStream)]
+        parts = [
+            one.part
+            for one, end in zip(sweeps, results, strict=True)
+            if isinstance(end, SweptStream) and not one.equal
+        ]
         repaired: dict[str, int] = {}
         for write in await repair.commit(parts):
             repaired[write.table] = repaired.get(write.table, 0) + write.written + write.left
+        for end in results:
+            if isinstance(end, BaseException):
+                raise end
         complete = all(stream.finished for stream in swept)
         if complete and tables is None and created is None:
             ExtractionState(state, now).swept(repair.account)
@@ -137,7 +146,7 @@ class _Sweep:
         if finished or differing:
             self.part.windows = Windows(differing)
             again = len(differing)
-            await ListReader(self._api, self._repair.staging, self.part, self._stream).run()
+            finished = await self._list_again() and finished
         else:
             again = 0
         unlisted: list[str] = []
@@ -150,6 +159,17 @@ class _Sweep:
         compared = self._again is None and not unlisted
         self.equal = compared and await asyncio.to_thread(self._staged_equal, stored)
         return SweptStream(self._stream.table, len(windows), again, len(unlisted), finished)
+
+    async def _list_again(self) -> bool:
+        """Read what is left of the list; whether to its end. Per customer, those that are stored are asked."""
+        reader = ListReader(self._api, self._repair.staging, self.part, self._stream)
+        try:
+            await reader.run()
+        except BadRequest as error:
+            if not needs_customer(self._stream.table, error):
+                raise
+            return await read_per_customer(self._api, self._lake, reader) is None
+        return True
 
     def _stored(self) -> _Stored:
         found = _Stored()

@@ -12,7 +12,7 @@ from ingest.repair import read_objects_again
 from ingest.sweep import SweepReport, sweep
 from ingest.windows import Window
 from resources.limiter import Limiter
-from resources.stripe_api import StripeApi
+from resources.stripe_api import PermissionMissing, StripeApi
 from sandbox.launch import Sandbox
 from tests.ingest.account import KEY, Account, differences
 
@@ -74,6 +74,41 @@ def test_a_sweep_stops_at_the_budget_and_says_so(sandbox: Sandbox, tmp_path: Pat
     report = _sweep(account, sandbox.stripe, budget=6)
     assert not report.complete
     assert report.requests <= 12
+
+
+@pytest.mark.parametrize("budget", [None, 60], ids=["to the end", "up to the budget"])
+def test_payment_methods_are_asked_per_customer_where_no_list_is_given(
+    budget: int | None, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    account = Account(tmp_path)
+    account.extract(sandbox.stripe)
+    sandbox.control(faults={"payment_methods_need_customer": True, "hide_new_events": True})
+    try:
+        for name in ("customers", "payment_methods"):
+            sandbox.control(mutate=[{"resource": name, "update": 3}])
+        sandbox.control(mutate=[{"resource": "payment_methods", "delete": 2}])
+        report = _sweep(account, sandbox.stripe, budget=budget)
+        assert report.complete is (budget is None)
+        assert [s.stream for s in report.streams if not s.finished] == (
+            [] if budget is None else ["payment_methods"]
+        )
+        assert "customers" in report.repaired
+        assert differences(account, sandbox, ["customers"] if budget else None) == []
+    finally:
+        sandbox.control(reset=True)
+
+
+def test_a_stream_that_cannot_be_read_does_not_stop_the_others(sandbox: Sandbox, tmp_path: Path) -> None:
+    account = Account(tmp_path)
+    account.extract(sandbox.stripe)
+    sandbox.control(faults={"hide_new_events": True, "forbidden": ["disputes"]})
+    try:
+        sandbox.control(mutate=[{"resource": "customers", "update": 3}])
+        with pytest.raises(PermissionMissing, match="disputes"):
+            _sweep(account, sandbox.stripe)
+        assert differences(account, sandbox, ["customers"]) == []
+    finally:
+        sandbox.control(reset=True)
 
 
 def test_single_objects_are_read_again_by_id(sandbox: Sandbox, tmp_path: Path) -> None:
