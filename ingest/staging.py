@@ -266,7 +266,6 @@ class Staging:
 
     def clear(self) -> None:
         """Remove this run's folder and those of runs that nobody will go on with."""
-        for run_id in (self._run_id, *self._state.abandoned()):
-            folder = self._root / run_id
-            if folder.is_dir():
-                shutil.rmtree(folder, ignore_errors=True)
+        there = {left.name for left in self._root.iterdir()} if self._root.is_dir() else set()
+        for run_id in there & {self._run_id, *self._state.over(there)}:
+            shutil.rmtree(self._root / run_id, ignore_errors=True)

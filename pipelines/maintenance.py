@@ -1,4 +1,4 @@
-"""Upkeep of what grows for ever: tables' files, Dagster's runs and events, settled webhooks, leftover folders.
+"""Upkeep of what grows for ever: tables' files, runs and their events, settled webhooks, leftover folders.
 
 Here: the operations of the job `maintain`. They make no table, so they are no assets. The ledger and the audit
 are never touched: they are the evidence of what was paid. Not here: how a table is compacted
@@ -36,7 +36,7 @@ class TableUpkeep(dg.Config):
 class HistoryUpkeep(dg.Config):
     """How long history is kept."""
 
-    run_days: int = Field(90, ge=1, description="Days for which Dagster's runs and their events are kept.")
+    run_days: int = Field(90, ge=1, description="Days for which runs and Dagster's events are kept.")
     inbox_days: int = Field(90, ge=31, description="Days for which settled webhooks are kept.")
 
 
@@ -89,15 +89,19 @@ def prune_history(
     """Forget old runs with their events and logs, settled webhooks and staging folders that nothing needs."""
     from ingest.inbox import prune
     from ingest.leftovers import clear_leftovers
+    from resources.state.extraction import ExtractionState
 
     now = datetime.now(UTC)
-    runs = prune_runs(context.instance, before=now - timedelta(days=config.run_days))
+    old = now - timedelta(days=config.run_days)
+    runs = prune_runs(context.instance, before=old)
     database = state.open()
+    readings = ExtractionState(database, lambda: now).forget_runs(before=old)
     webhooks = prune(database, before=now - timedelta(days=config.inbox_days))
     folders = clear_leftovers(Path(stripe.staging), database, before=now - _IDLE_BEFORE_REMOVAL)
     database.close()
-    context.log.info(f"forgotten: {runs} runs, {webhooks} webhooks, {len(folders)} staging folders")
-    context.add_output_metadata({"runs": runs, "webhooks": webhooks, "staging_folders": len(folders)})
+    counts = {"runs": runs, "readings": readings, "webhooks": webhooks, "staging_folders": len(folders)}
+    context.log.info(f"forgotten: {', '.join(f'{count} {name}' for name, count in counts.items())}")
+    context.add_output_metadata(counts)
 
 
 def prune_runs(instance: DagsterInstance, *, before: datetime, most: int = _MOST_RUNS) -> int:

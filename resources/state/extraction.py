@@ -6,7 +6,7 @@ Here: the tables and the queries on them, each a short transaction. Not here: wh
 
 import os
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -200,12 +200,32 @@ class ExtractionState:
                 connection.execute(runs.update().where(runs.c.run_id == row.run_id).values(status="abandoned"))
         return RunRow(taken.run_id, taken.account, dict(taken.plan))
 
-    def abandoned(self) -> tuple[str, ...]:
-        """Runs whose staged parts nobody will read."""
+    def over(self, among: Collection[str]) -> frozenset[str]:
+        """Of some runs those whose staged parts nobody will read."""
+        ended = runs.c.status.in_(("abandoned", "complete"))
         with self._state.read() as connection:
-            return tuple(
-                connection.scalars(sa.select(runs.c.run_id).where(runs.c.status.in_(("abandoned", "complete"))))
-            )
+            return frozenset(connection.scalars(sa.select(runs.c.run_id).where(runs.c.run_id.in_(among), ended)))
+
+    def forget_runs(self, *, before: datetime) -> int:
+        """Forget runs that were last heard of before `before` and that no run will go on with; how many.
+
+        The newest complete run of an account stays: it tells when its tables were last brought up to date.
+        """
+        later = runs.alias()
+        outdone = sa.exists().where(
+            later.c.account == runs.c.account, later.c.status == "complete", later.c.ended_at > runs.c.ended_at
+        )
+        beside = runs.c.account.contains("/")  # such a run is not gone on with when it was killed
+        over = sa.or_(
+            runs.c.status == "abandoned",
+            sa.and_(runs.c.status == "complete", outdone),
+            sa.and_(runs.c.status == "running", beside),
+        )
+        gone = sa.select(runs.c.run_id).where(runs.c.heartbeat_at < before, over)
+        with self._state.begin() as connection:
+            for journal in (sublists, streams):
+                connection.execute(journal.delete().where(journal.c.run_id.in_(gone)))
+            return connection.execute(runs.delete().where(runs.c.run_id.in_(gone))).rowcount
 
     def replan(self, run_id: str, plan: Mapping[str, Any]) -> None:
         """Keep what a run has decided since it began."""

@@ -12,11 +12,13 @@ from sqlalchemy.exc import OperationalError
 from ingest.staging import Staging, StagingError
 from ingest.windows import Windows
 from resources.state import State
-from resources.state.extraction import ExtractionState
+from resources.state.extraction import ExtractionState, runs
+
+_NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
 
 def _begun(state: State) -> ExtractionState:
-    journal = ExtractionState(state, lambda: datetime.now(UTC))
+    journal = ExtractionState(state, lambda: _NOW)
     journal.begin_run("run", "acct", {})
     return journal
 
@@ -91,3 +93,21 @@ def test_no_write_after_a_failed_one_is_journalled(
         assert journal.journal("run") == {}
 
     asyncio.run(scenario())
+
+
+def test_only_folders_that_are_there_are_looked_up_and_those_of_ended_runs_removed(
+    state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = _begun(state)
+    row = {"account": "acct/reread", "plan": {}, "holder": "h", "started_at": _NOW, "heartbeat_at": _NOW}
+    old = [{**row, "run_id": f"reread-{number}", "status": "complete"} for number in range(1_000)]
+    with state.begin() as connection:
+        connection.execute(runs.insert(), [*old, {**row, "run_id": "lives", "status": "running"}])
+    for name in ("run", "reread-7", "lives"):
+        (tmp_path / "staging" / name).mkdir(parents=True)
+    looked_at: list[str] = []
+    is_there = Path.is_dir
+    monkeypatch.setattr(Path, "is_dir", lambda path: looked_at.append(path.name) or is_there(path))
+    Staging(tmp_path / "staging", journal, "run").clear()
+    assert [path.name for path in (tmp_path / "staging").iterdir()] == ["lives"]
+    assert len(looked_at) <= 3

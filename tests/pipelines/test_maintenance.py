@@ -153,6 +153,9 @@ def test_the_job_clears_up_and_says_what_it_did(settings_for: Callable[..., Sett
         "stripe", "evt_1", "charge.succeeded", "charge", "ch_1", None, None, False, old, old, "ignored"
     )
     insert_events(state, [event])
+    row = {"account": "a", "status": "abandoned", "plan": {}, "holder": "h", "started_at": old}
+    with state.begin() as connection:
+        connection.execute(runs.insert().values(**row, run_id="r", heartbeat_at=old))
     with dg.DagsterInstance.ephemeral() as instance:
         job = build_definitions(settings).resolve_job_def("maintain")
         result = job.execute_in_process(instance=instance)
@@ -164,7 +167,7 @@ def test_the_job_clears_up_and_says_what_it_did(settings_for: Callable[..., Sett
         }
     assert outputs == {
         "tidy_tables": {"tables": 1, "files": 1, "files_removed": 0},
-        "prune_history": {"runs": 0, "webhooks": 1, "staging_folders": 0},
+        "prune_history": {"runs": 0, "readings": 1, "webhooks": 1, "staging_folders": 0},
     }
     with state.read() as connection:
         assert connection.execute(sa.select(inbox)).all() == []

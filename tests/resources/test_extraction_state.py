@@ -7,11 +7,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from resources.state import State, metadata
 from resources.state.extraction import ExtractionState, SharedPace, holder_alive, runs, this_holder
 
 _NOW = datetime(2026, 11, 24, tzinfo=UTC)
+_BOOKED = {"remaining": [{"gte": 1}], "part_bytes": 10, "counts": {"pages": 1}, "committed": False}
 
 
 @pytest.fixture
@@ -67,14 +69,56 @@ def test_only_the_newest_dead_run_is_gone_on_with(state: ExtractionState, databa
     taken = state.unfinished("acct")
     assert taken is not None
     assert taken.run_id == "r2"
-    assert state.abandoned() == ("r1",)
+    assert state.over(["r1", "r2", "r3"]) == {"r1"}
+
+
+@pytest.mark.parametrize(
+    ("account", "status", "days", "stays"),
+    [
+        ("acct", "complete", 100, False),
+        ("acct", "complete", 10, True),
+        ("other", "complete", 100, True),
+        ("acct", "abandoned", 100, False),
+        ("acct", "failed", 100, True),
+        ("acct", "running", 100, True),
+        ("acct/reread", "running", 100, False),
+        ("acct/reread", "running", 10, True),
+    ],
+    ids=[
+        "an old run",
+        "a run of late",
+        "the newest that tells when the tables were brought up to date",
+        "an old run that was given up",
+        "an old run that the next goes on with",
+        "an old run that was killed and the next goes on with",
+        "an old run beside the extraction that was killed",
+        "a run beside the extraction",
+    ],
+)
+def test_runs_are_forgotten_when_nobody_needs_them(
+    account: str, status: str, days: int, stays: bool, state: ExtractionState, database: State
+) -> None:
+    then = _NOW - timedelta(days=days)
+    known = ExtractionState(database, lambda: then)
+    known.begin_run("r", account, {})
+    known.write_journal("r", {"charges": _BOOKED}, added=[("charges", "in_1", {"object": 1})])
+    with database.begin() as connection:
+        ended = None if status == "running" else then
+        connection.execute(runs.update().where(runs.c.run_id == "r").values(status=status, ended_at=ended))
+    state.begin_run("newest", "acct", {})
+    state.end_run("newest", "complete")
+    assert state.forget_runs(before=_NOW - timedelta(days=90)) == (not stays)
+    with database.read() as connection:
+        assert set(connection.scalars(sa.select(runs.c.run_id))) == {"newest", *(["r"] if stays else [])}
+    assert state.journal("r").keys() == ({"charges"} if stays else set())
 
 
 def test_the_journal_tells_what_was_booked_last(state: ExtractionState) -> None:
     state.begin_run("r", "acct", {})
-    entry = {"remaining": [{"gte": 1}], "part_bytes": 10, "counts": {"pages": 1}, "committed": False}
-    state.write_journal("r", {"charges": entry}, added=[("charges", "in_1", {"object": 1})])
-    state.write_journal("r", {"charges": {**entry, "remaining": [], "part_bytes": 25}}, done=[("charges", "in_1")])
+    state.write_journal("r", {"charges": _BOOKED}, added=[("charges", "in_1", {"object": 1})])
+    state.write_journal(
+        "r", {"charges": {**_BOOKED, "remaining": [], "part_bytes": 25}}, done=[("charges", "in_1")]
+    )
     known = state.journal("r")["charges"]
     assert (known.remaining, known.part_bytes, known.sublists) == ([], 25, {})
     state.end_run("r", "failed")
