@@ -11,16 +11,19 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
 
 from ingest.commit import lake_table
 from ingest.streams import STREAMS
 from resources.lake import Lake
+from resources.loggers import get_logger
 from resources.state import State
 from resources.state.extraction import ExtractionState, SharedPace
 from resources.stripe_api import PermissionMissing, StripeApi, WrongAccount
 
 __all__ = ["heartbeat", "identify", "streams_held"]
 
+_log = get_logger("stripe_mavera.extraction")
 _STRIPE_BEGAN = int(datetime(2011, 1, 1, tzinfo=UTC).timestamp())
 _BEAT_SECONDS = 1.0
 
@@ -85,10 +88,15 @@ async def _beat(api: StripeApi, database: State, account: str, run_id: str, now:
     runs = ExtractionState(database, now)
     try:
         while True:
-            count, lowest = await asyncio.to_thread(pace.exchange, api.limiter.learned())
-            api.limiter.share_with(count)
-            api.limiter.heed(lowest)
-            await asyncio.to_thread(runs.beat, run_id)
+            try:
+                count, lowest = await asyncio.to_thread(pace.exchange, api.limiter.learned())
+                api.limiter.share_with(count)
+                api.limiter.heed(lowest)
+                await asyncio.to_thread(runs.beat, run_id)
+            except SQLAlchemyError as error:
+                # A silent run is taken for dead on other hosts: the next beat may be heard again.
+                told = getattr(error, "orig", None) or error
+                _log.warning("heartbeat not written", extraction=run_id, error=str(told))
             await asyncio.sleep(_BEAT_SECONDS)
     finally:
         pace.leave()
