@@ -95,7 +95,7 @@ def _dumps(row: Mapping[str, Any]) -> str:
 
 
 def _touched(kind: str | None, payload: Mapping[str, Any]) -> str | None:
-    """Objects that change with the event's own: a discount changes what it lies on, a payment its invoice."""
+    """Objects that change with the event's own: a discount changes what it lies on."""
     names: list[tuple[str, Any]] = []
     if kind == "discount":
         names = [("subscriptions", payload.get("subscription")), ("customers", payload.get("customer"))]

@@ -31,7 +31,6 @@ __all__ = ["Repair", "read_objects_again", "repairing"]
 class Repair:
     """What a repairing run works with. `floor` is the account's creation in seconds; `loaded` are its streams."""
 
-    account: str
     floor: int
     loaded: frozenset[str]
     staging: Staging
@@ -79,7 +78,6 @@ async def repairing(
     try:
         async with heartbeat(api, database, account, run_id, now), parts:
             yield Repair(
-                account,
                 floor,
                 loaded,
                 parts,

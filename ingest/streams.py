@@ -34,10 +34,7 @@ class Nested:
 
 @dataclass(frozen=True)
 class Stream:
-    """A list of the API and the table it fills; `created` tells whether the list can be windowed.
-
-    `whole_in_events`: every change of such an object gives an event. `expanded`: fields that only `expand` gives.
-    """
+    """A list of the API and the table it fills; `created` tells whether the list can be windowed."""
 
     table: str
     object: str
@@ -46,7 +43,6 @@ class Stream:
     params: dict[str, str] = field(default_factory=dict)
     expand: tuple[str, ...] = ()
     nested: Nested | None = None
-    whole_in_events: bool = True
 
     @property
     def path(self) -> str:
@@ -99,7 +95,7 @@ _ALL = (
         "Invoices (rak_invoice_read)",
         nested=Nested("lines", "invoice_lines", "invoice", "invoices/{id}/lines", None, "lines_complete"),
     ),
-    Stream("invoice_payments", "invoice_payment", "Invoices (rak_invoice_read)", whole_in_events=False),
+    Stream("invoice_payments", "invoice_payment", "Invoices (rak_invoice_read)"),
     Stream("disputes", "dispute", "Disputes (rak_dispute_read)"),
     Stream("refunds", "refund", "Charges and Refunds (rak_charge_read)"),
     EVENTS,

@@ -28,7 +28,6 @@ from ingest.tables import RAW_TABLES
 from ingest.windows import PAGE, Window, Windows
 from resources.lake import Lake
 from resources.state import State
-from resources.state.extraction import ExtractionState
 from resources.stripe_api import BadRequest, StripeApi
 from resources.stripe_clock import MICROS
 
@@ -109,8 +108,6 @@ async def sweep(
             if isinstance(end, BaseException):
                 raise end
         complete = all(stream.finished for stream in swept)
-        if complete and tables is None and created is None:
-            ExtractionState(state, now).swept(repair.account)
     return SweepReport(tuple(swept), repaired, api.limiter.total.requests, complete)
 
 

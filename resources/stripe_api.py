@@ -105,7 +105,6 @@ class Page:
     data: list[dict[str, Any]]
     has_more: bool
     read_at: int
-    request_id: str | None
 
 
 @dataclass(frozen=True)
@@ -192,28 +191,28 @@ class StripeApi:
 
         Raises: CursorGone, PermissionMissing, BadRequest, NotFound, Unauthorized, Unreachable, StripeUnavailable.
         """
-        body, read_at, request_id = await self._get(path, params, ids)
+        body, read_at = await self._get(path, params, ids)
         data, has_more = body.get("data"), body.get("has_more")
         if not isinstance(data, list) or not isinstance(has_more, bool):
             raise StripeError(f"GET /v1/{path}: the answer is no list")
-        return Page(data, has_more, read_at, request_id)
+        return Page(data, has_more, read_at)
 
     async def retrieve(self, path: str, object_id: str, *, expand: Sequence[str] = ()) -> Read:
         """One object of `/v1/<path>/{id}`.
 
         Raises: NotFound, PermissionMissing, BadRequest, Unauthorized, Unreachable, StripeUnavailable.
         """
-        body, read_at, _ = await self._get(f"{path}/{{id}}", {"expand[]": expand}, {"id": object_id})
+        body, read_at = await self._get(f"{path}/{{id}}", {"expand[]": expand}, {"id": object_id})
         return Read(body, read_at)
 
     async def account(self) -> Read:
         """The account of the key."""
-        body, read_at, _ = await self._get("account", {}, {})
+        body, read_at = await self._get("account", {}, {})
         return Read(body, read_at)
 
     async def _get(
         self, path: str, params: Mapping[str, str | int | Sequence[str]], ids: Mapping[str, str]
-    ) -> tuple[dict[str, Any], int, str | None]:
+    ) -> tuple[dict[str, Any], int]:
         operation = f"GET /v1/{path}"
         url = "/v1/" + (path.format(**ids) if ids else path)
         attempt = 0
@@ -239,7 +238,7 @@ class StripeApi:
                     read_at = self.clock.stamp(sent, answer.headers.get("Date"))
                 except ValueError as error:
                     raise StripeError(f"{operation}: {error}") from error
-                return body, read_at, answer.headers.get("Request-Id")
+                return body, read_at
             wait = 0.0
             now = self._monotonic()
             if answer is not None and answer.status_code == 429:

@@ -65,7 +65,7 @@ cursors = sa.Table(
     sa.Column("routed", sa.Boolean, nullable=False),  # false until the scan after the first load is done
     sa.Column("newest_read", sa.BigInteger, nullable=False),  # microseconds on Stripe's clock
     sa.Column("loaded", sa.JSON, nullable=False),  # stream -> microseconds of its last full load
-    sa.Column("runs_since_sweep", sa.Integer, nullable=False),
+    sa.Column("runs_since_sweep", sa.Integer, nullable=False, default=0),  # not used any more
 )
 pace = sa.Table(
     "extraction_pace",
@@ -338,7 +338,6 @@ class ExtractionState:
                         "routed": routed,
                         "newest_read": newest_read,
                         "loaded": merged,
-                        "runs_since_sweep": 0 if old is None else old.runs_since_sweep + 1,
                     },
                 )
             )
@@ -351,11 +350,6 @@ class ExtractionState:
                 .where(cursors.c.account == account, cursors.c.newest_read < newest_read)
                 .values(newest_read=newest_read)
             )
-
-    def swept(self, account: str) -> None:
-        """Record that the account's tables have been compared with its lists."""
-        with self._state.begin() as connection:
-            connection.execute(cursors.update().where(cursors.c.account == account).values(runs_since_sweep=0))
 
 
 class SharedPace:

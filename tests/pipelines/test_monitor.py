@@ -135,7 +135,6 @@ def test_every_figure_is_read_when_it_is_asked_for(
                 routed=True,
                 newest_read=0,
                 loaded={"charges": 1},
-                runs_since_sweep=0,
             )
         )
     waits = InboxRow(
