@@ -8,7 +8,7 @@ https://resdac.org/node/1506); dominance and p% for sums
 property which all members share becomes known of each.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -25,6 +25,7 @@ __all__ = [
     "rounded_count",
     "safe_mix",
     "small_differences",
+    "telling",
     "whole_percent",
 ]
 
@@ -121,6 +122,17 @@ def small_differences(now: Labels, before: Labels, *, k: int) -> frozenset[int]:
         else:
             # A group released under a smaller k: what is known is known, and is no reason to hide others.
             _merge(weights, side[0], int(weights[side[0]].argmax()))
+    return frozenset(withheld)
+
+
+def telling(now: Labels, layers: Iterable[Labels], *, k: int) -> frozenset[int]:
+    """The same for several layers. A group that one of them withholds does not leave, so the others need not."""
+    leaving = now.copy()
+    withheld: set[int] = set()
+    for layer in layers:
+        found = small_differences(leaving, layer, k=k)
+        leaving[np.isin(leaving, list(found))] = OUTSIDE
+        withheld |= found
     return frozenset(withheld)
 
 

@@ -1,24 +1,27 @@
 """From segment tables to the cells that may leave: tiers, markets, retention cohorts, case studies, copy fixes.
 
-Here: one entry point that puts disclosure control over all families, compares with the last release, and says of
-each group what became of it and why. Not here: the rules (`segments.disclosure`), what the groups are
-(`segments.*_cells`), the operator's words and the closed form of a brief, which take the cells as mappings.
+Here: one entry point that puts disclosure control over all families, compares with earlier releases, and says of
+each group what became of it and why. Not here: the rules (`segments.disclosure`), who was in which
+earlier release (`segments.release_memory`), what the groups are (`segments.*_cells`), the operator's words and the
+closed form of a brief, which take the cells as mappings.
 """
 
 import json
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import chain
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 
 from segments.cells import Cell, Codes, Family, Group, Hidden, Population, too_small
-from segments.disclosure import OUTSIDE, Labels, small_differences
+from segments.disclosure import OUTSIDE, Labels, telling
 from segments.frames import to_table
 from segments.market_cells import market_cells
+from segments.release_memory import Memory
 from segments.retention_cells import retention_cells
 from segments.story_cells import case_study_cells, copy_fix_cells
 from segments.tables import SEGMENT_TABLES
@@ -32,7 +35,7 @@ FAMILIES: Final = ("tier", "market", "retention", "case_study", "copy_fix")
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """What may leave, what may not and why, and the two tables that the next run compares with."""
+    """What may leave, what may not and why, and the two tables that later runs compare with."""
 
     cells: tuple[Cell, ...]
     suppressed: tuple[Hidden, ...]
@@ -49,7 +52,6 @@ class _Left:
     family: str
     fields: str
     released_at: datetime
-    members: Codes
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +93,14 @@ def release_cells(
     The tables are segment tables, and the raw `subscription_items`; `disputers` has a row (reason, product,
     customer) for each customer behind a dispute of the window that copy can help. `products` names products by id;
     `consented` are the customers whose growth may be told, None for all. `last_cells` and `last_members` are the
-    tables of the last release, None when there was none.
+    tables as the last release left them, None when there was none; the second holds all earlier ones.
     """
     limits = thresholds or Thresholds()
     rules = limits.disclosure
     columns = [table["customer"] for table in (mrr_tiers, customer_markets, churn_risk, growth)]
     columns += [table["customer"] for table in (last_members, disputers) if table is not None]
     population = Population(*columns)
-    left = _left(population, last_cells, last_members)
+    memory, left = Memory(population, last_members), _left(last_cells)
     revenue = Revenue(population, mrr_tiers)
 
     tiers = tier_cells(
@@ -109,15 +111,18 @@ def release_cells(
         reporting_currency=reporting_currency,
         rules=rules,
     )
-    withheld = _withheld(tiers, left, population, rules.k)
+    withheld = _withheld(tiers, memory, population, rules.k)
+    # MRR of a cohort that once left can be taken from that of a tier.
+    with_mrr = [one for one in _asking(tiers) if one.key not in withheld and "mrr_minor" in (one.numbers or {})]
+    withheld |= _telling(with_mrr, memory.layers("retention", with_mrr=True), population, rules.k)
     if withheld:
         # A tier that did not change stays as it left, so that nothing new is said beside an older brief.
-        withheld |= {group.key for group in tiers.groups if _unchanged(group, left)}
+        withheld |= {group.key for group in tiers.groups if _unchanged(group, left, memory)}
     tiers = with_shares(tiers, revenue, withheld=withheld, rules=rules)
-    decided = _decided(tiers, withheld, left, rules.k)
+    decided = _decided(tiers, withheld, left, memory, rules.k)
 
-    known_tiers = [_labels([group.members for group in tiers.groups if group.numbers], len(population))]
-    known_tiers += _layers(left, "tier", len(population))
+    leaving = [one.members for one in _asking(tiers) if one.key not in withheld]
+    known_tiers = chain([_labels(leaving, len(population))], memory.layers("tier"))
     others = (
         market_cells(population, revenue, markets, customer_markets, most=limits.release.markets, rules=rules),
         retention_cells(
@@ -150,30 +155,17 @@ def release_cells(
         ),
     )
     for family in others:
-        decided += _decided(family, _withheld(family, left, population, rules.k), left, rules.k)
+        decided += _decided(family, _withheld(family, memory, population, rules.k), left, memory, rules.k)
     decided += _gone(left, {one.key for one in decided})
     decided = _settled(decided)
-    return _release(decided, left, population, as_of)
+    return _release(decided, left, memory, as_of)
 
 
-def _left(population: Population, cells: pa.Table | None, members: pa.Table | None) -> dict[str, _Left]:
+def _left(cells: pa.Table | None) -> dict[str, _Left]:
     """What last left with numbers, by key."""
-    if cells is None or members is None:
-        return {}
-    keys = members["segment_key"].cast(pa.string()).combine_chunks().dictionary_encode()
-    codes, numbers = population.codes(members["customer"]), keys.indices.to_numpy()
-    order = np.argsort(numbers, kind="stable")
-    bounds = np.searchsorted(numbers[order], np.arange(len(keys.dictionary) + 1))
-    by_key = {
-        key: np.sort(codes[order[bounds[number] : bounds[number + 1]]])
-        for number, key in enumerate(keys.dictionary.to_pylist())
-    }
-    none = np.empty(0, dtype=np.int64)
     return {
-        row["segment_key"]: _Left(
-            row["family"], row["last_fields"], row["released_at"], by_key.get(row["segment_key"], none)
-        )
-        for row in cells.to_pylist()
+        row["segment_key"]: _Left(row["family"], row["last_fields"], row["released_at"])
+        for row in ([] if cells is None else cells.to_pylist())
         if row["last_fields"] is not None
     }
 
@@ -185,43 +177,34 @@ def _labels(groups: Iterable[Codes], size: int) -> Labels:
     return labels
 
 
-def _layers(left: Mapping[str, _Left], family: str, size: int) -> list[Labels]:
-    """Groups of a family as they left together, which are disjoint; those of two times may not be.
-
-    Two releases of one time, made again with other data, are told apart by a customer in two groups.
-    """
-    layers: dict[datetime, list[Labels]] = defaultdict(list)
-    for number, one in enumerate(left.values()):
-        if one.family != family:
-            continue
-        layer = next((labels for labels in layers[one.released_at] if (labels[one.members] < 0).all()), None)
-        if layer is None:
-            layer = _labels([], size)
-            layers[one.released_at].append(layer)
-        layer[one.members] = number
-    return [labels for _, same_time in sorted(layers.items()) for labels in same_time]
+def _asking(family: Family) -> list[Group]:
+    return [group for group in family.groups if group.numbers is not None and group.members.size]
 
 
-def _withheld(family: Family, left: Mapping[str, _Left], population: Population, k: int) -> set[str]:
+def _withheld(family: Family, memory: Memory, population: Population, k: int) -> set[str]:
     """Keys of groups whose new numbers, with those that left before, would single out fewer than k customers."""
-    asking = [group for group in family.groups if group.numbers is not None and group.members.size]
-    withheld: set[str] = set()
+    asking = _asking(family)
     if family.disjoint:
-        for layer in _layers(left, family.kind, len(population)):
-            labels = _labels((group.members for group in asking), len(population))
-            withheld |= {asking[number].key for number in small_differences(labels, layer, k=k)}
-        return withheld
-    for group in asking:
-        if group.key in left and 0 < np.setxor1d(group.members, left[group.key].members).size < k:
-            withheld.add(group.key)
-    return withheld
+        return _telling(asking, memory.layers(family.kind), population, k)
+    return {
+        group.key
+        for group in asking
+        if any(0 < np.setxor1d(group.members, earlier).size < k for earlier in memory.all(group.key))
+    }
 
 
-def _unchanged(group: Group, left: Mapping[str, _Left]) -> bool:
-    return group.key in left and np.array_equal(group.members, left[group.key].members)
+def _telling(groups: Sequence[Group], layers: Iterable[Labels], population: Population, k: int) -> set[str]:
+    labels = _labels((group.members for group in groups), len(population))
+    return {groups[number].key for number in telling(labels, layers, k=k)}
 
 
-def _decided(family: Family, withheld: set[str], left: Mapping[str, _Left], k: int) -> list[_Decided]:
+def _unchanged(group: Group, left: Mapping[str, _Left], memory: Memory) -> bool:
+    return group.key in left and np.array_equal(group.members, memory.last(group.key))
+
+
+def _decided(
+    family: Family, withheld: set[str], left: Mapping[str, _Left], memory: Memory, k: int
+) -> list[_Decided]:
     out = []
     for group in family.groups:
         before = left.get(group.key)
@@ -232,12 +215,12 @@ def _decided(family: Family, withheld: set[str], left: Mapping[str, _Left], k: i
             out.append(_Decided(*about, "released", group.bare))
         elif group.key not in withheld:
             out.append(_Decided(*about, "released", group.numbers, fresh=group.members))
-        elif before is not None and before.members.size >= k:
-            reason = f"changed by {too_small(k)}"
-            out.append(_Decided(*about, "kept", json.loads(before.fields), reason=reason))
         else:
+            kept = None
+            if before is not None and memory.last(group.key).size >= k:
+                kept = json.loads(before.fields)
             reason = f"differs from what left before by {too_small(k)}"
-            out.append(_Decided(*about, "suppressed", reason=reason))
+            out.append(_Decided(*about, "suppressed" if kept is None else "kept", kept, reason=reason))
     seen = {group.key for group in family.groups}
     sizes: Counter[str] = Counter()
     first: dict[str, Hidden] = {}
@@ -274,12 +257,9 @@ def _settled(decided: list[_Decided]) -> list[_Decided]:
     return out
 
 
-def _release(
-    decided: list[_Decided], left: Mapping[str, _Left], population: Population, as_of: datetime
-) -> Release:
+def _release(decided: list[_Decided], left: Mapping[str, _Left], memory: Memory, as_of: datetime) -> Release:
     cells, hidden, rows = [], [], []
-    keys: list[pa.Array] = []
-    members: list[pa.Array] = []
+    fresh: list[tuple[str, bool, Codes]] = []
     counts = {family: dict.fromkeys(("released", "kept", "suppressed"), 0) for family in FAMILIES}
     for one in decided:
         counts[one.family][one.status] += 1
@@ -290,10 +270,8 @@ def _release(
             cells.append(Cell(one.family, one.key, one.fields, one.members, one.status))
         before = left.get(one.key)
         if one.fresh is not None:
-            before = _Left(one.family, fields or "", as_of, one.fresh)
-        if before is not None:
-            keys.append(pa.repeat(pa.scalar(one.key), before.members.size))
-            members.append(population.ids(before.members))
+            before = _Left(one.family, fields or "", as_of)
+            fresh.append((one.key, "mrr_at_risk_minor" in (one.fields or {}), one.fresh))
         rows.append(
             {
                 "segment_key": one.key,
@@ -308,13 +286,11 @@ def _release(
                 "as_of": as_of,
             }
         )
-    schema = SEGMENT_TABLES["released_members"]
-    who = pa.table([pa.chunked_array(keys, pa.string()), pa.chunked_array(members, pa.string())], schema=schema)
     table = pa.Table.from_pylist(rows, schema=SEGMENT_TABLES["released_cells"])
     return Release(
         cells=tuple(cells),
         suppressed=tuple(hidden),
         released_cells=to_table(table, SEGMENT_TABLES["released_cells"]),
-        released_members=who,
+        released_members=memory.then(fresh),
         counts=counts,
     )

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from segments.cells import TIERS, Codes, Family, Group, Hidden, Population, too_small
-from segments.disclosure import OUTSIDE, Labels, dominated, rounded_amount, rounded_count, small_differences
+from segments.disclosure import OUTSIDE, Labels, dominated, rounded_amount, rounded_count, telling
 from segments.thresholds import LEAST_K, Thresholds
 from segments.tier_cells import Revenue, top_two
 
@@ -54,8 +54,8 @@ def retention_cells(
 ) -> Family:
     """The family `retention`.
 
-    `tiers` are the tiers as they leave and left: MRR of a cohort leaves only where it cannot be taken from that of
-    a tier to leave fewer than k customers.
+    `tiers` are the tiers as they leave and ever left: MRR of a cohort leaves only where it cannot be taken from
+    that of a tier to leave fewer than k customers.
     """
     rules = thresholds.disclosure
     codes = population.codes(churn_risk["customer"])
@@ -65,7 +65,7 @@ def retention_cells(
     labels = np.full(len(population), OUTSIDE, dtype=np.int64)
     for number, (_, _, rows) in enumerate(found):
         labels[codes[rows]] = number
-    telling = frozenset[int]().union(*(small_differences(labels, other, k=rules.k) for other in tiers))
+    without_mrr = telling(labels, tiers, k=rules.k)
     signals = _top_signals(churn_risk["signals"], [rows for _, _, rows in found], thresholds.release.signals)
     groups = []
     for number, (name, place, rows) in enumerate(found):
@@ -79,7 +79,7 @@ def retention_cells(
             "signals": signals[number],
         }
         total, largest, second = top_two(at_risk[rows])
-        if number not in telling and known[rows].all() and not dominated(total, largest, second, rules):
+        if number not in without_mrr and known[rows].all() and not dominated(total, largest, second, rules):
             numbers["mrr_at_risk_minor"] = rounded_amount(total, rules)
         groups.append(Group(key=f"retention:{name}:{place}", members=codes[rows], numbers=numbers, size=rows.size))
     return Family(kind="retention", groups=tuple(groups), hidden=tuple(hidden))

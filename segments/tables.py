@@ -236,8 +236,14 @@ SEGMENT_TABLES: dict[str, pa.Schema] = {
         key=("segment_key",),
     ),
     "released_members": table(
-        "Who was in each group when its numbers last left.",
-        [column("segment_key", _TEXT, "key of the group", required=True), _CUSTOMER],
-        key=("segment_key", "customer"),
+        "Who was in each group at every release of its numbers.",
+        [
+            column("segment_key", _TEXT, "key of the group", required=True),
+            column("with_mrr", _BOOL, "only the releases at which MRR at risk left too", required=True),
+            _CUSTOMER,
+            column("since", _INT, "number of the release from which the customer was in it", required=True),
+            column("until", _INT, "number of the first release without the customer; null while there is none"),
+        ],
+        key=("segment_key", "with_mrr", "customer", "since"),
     ),
 }

@@ -44,5 +44,6 @@ def release(step: Step) -> Iterator[dg.MaterializeResult]:
         products=operator.products,
         consented=operator.case_studies.consented,
     )
-    yield step.made(released.released_cells, name="released_cells", counts=dict(released.counts))
+    # First who is in it: what left and is not remembered could be taken from what leaves later.
     yield step.made(released.released_members, name="released_members")
+    yield step.made(released.released_cells, name="released_cells", counts=dict(released.counts))

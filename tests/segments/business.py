@@ -169,7 +169,8 @@ def members_of(found: Release) -> dict[str, set[str]]:
     """Customers by key, as the numbers of each group last left."""
     out: dict[str, set[str]] = {}
     for row in found.released_members.to_pylist():
-        out.setdefault(row["segment_key"], set()).add(row["customer"])
+        if row["until"] is None and not row["with_mrr"]:
+            out.setdefault(row["segment_key"], set()).add(row["customer"])
     return out
 
 

@@ -1,8 +1,10 @@
 """What leaves of each family, under which key, and what is withheld and why."""
 
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
+import pyarrow.compute as pc
 import pytest
 from pydantic import TypeAdapter
 
@@ -440,7 +442,7 @@ def test_a_group_that_few_joined_is_kept_as_it_last_left() -> None:
     second = release([*customers("a", 40), *customers("b", 24, mrr=20_000)], last=first, days=40)
     assert fields_of(second) == fields_of(first)
     assert {cell.status for cell in second.cells} == {"kept"}
-    assert second.released_cells["reason"].unique().to_pylist() == [f"changed by {SMALL}"]
+    assert second.released_cells["reason"].unique().to_pylist() == [f"differs from what left before by {SMALL}"]
     assert members_of(second) == members_of(first)
 
 
@@ -451,6 +453,71 @@ def test_small_changes_add_up_until_they_count() -> None:
         assert fields_of(kept) == fields_of(first)
     last = release(customers("a", 65), last=kept, days=5)
     assert fields_of(last)["tier:smb"]["customers"] == 65
+
+
+def test_no_release_can_be_taken_from_one_long_before() -> None:
+    first, last = customers("a", 50), release(customers("a", 50))
+    for day, people in enumerate(([*first, *customers("b", 30)], [*first, *customers("c", 1)]), start=1):
+        last = release(people, last=last, days=day)
+    tier = fields_of(last)["tier:smb"]
+    assert (tier["customers"], tier["mrr_minor"]) == (80, 800_000), "51 less 50 is the MRR of the newcomer"
+    assert {cell.status for cell in last.cells} == {"kept"}
+    grown = fields_of(release([*first, *customers("c", 25)], last=last, days=3))["tier:smb"]
+    assert grown["customers"] == 75
+
+
+def test_releases_of_one_time_are_told_apart() -> None:
+    first = customers("a", 50)
+    last = release(first)
+    for people in ([*first, *customers("b", 30)], [*first, *customers("c", 1)]):
+        last = release(people, last=last)
+    assert fields_of(last)["tier:smb"]["customers"] == 80
+
+
+def test_no_tier_can_be_taken_from_a_cohort_that_left_before() -> None:
+    at_risk = customers("a", 100, state="at_risk")
+    first = release([*at_risk, *customers("b", 40)])
+    assert fields_of(first)["retention:save_offer:smb"]["mrr_at_risk_minor"] == 1_000_000
+    second = release([*at_risk, *customers("b", 10)], last=first, days=1)
+    assert fields_of(second)["tier:smb"] == fields_of(first)["tier:smb"], "its MRR less theirs is that of 10"
+    assert fields_of(second)["retention:save_offer:smb"]["mrr_at_risk_minor"] == 1_000_000
+    calm = release([*changed(at_risk, state="healthy"), *customers("b", 10)], last=second, days=2)
+    assert fields_of(calm)["tier:smb"] == fields_of(first)["tier:smb"], "what left is known"
+
+
+def test_a_cohort_without_mrr_keeps_no_tier_back() -> None:
+    at_risk = customers("a", 100, state="at_risk")
+    first = release([*at_risk, *customers("b", 10)])
+    assert "mrr_at_risk_minor" not in fields_of(first)["retention:save_offer:smb"]
+    gone = release([*at_risk, *customers("c", 38)], last=first, days=1)
+    assert fields_of(gone)["tier:smb"]["customers"] == 140
+
+
+def test_the_memory_holds_who_came_and_went_and_not_each_release() -> None:
+    last = release(customers("a", 1_000))
+    for day in range(1, 6):
+        last = release(customers("a", 1_000 + 30 * day), last=last, days=day)
+    rows = [row for row in last.released_members.to_pylist() if row["segment_key"] == "tier:smb"]
+    assert len(rows) == 1_150
+    assert {row["since"] for row in rows} == set(range(1, 7))
+    fewer = customers("a", 1_150)[75:]
+    last = release(fewer, last=last, days=6)
+    rows = [row for row in last.released_members.to_pylist() if row["segment_key"] == "tier:smb"]
+    assert [row["until"] for row in rows if row["until"] is not None] == [7] * 75
+    same = release(fewer, last=last, days=7)
+    assert same.released_members.equals(last.released_members)
+
+
+def test_a_memory_of_last_releases_alone_is_understood() -> None:
+    first = release([*customers("a", 100, state="at_risk"), *customers("b", 40)])
+    members = first.released_members
+    members = members.filter(pc.invert(members["with_mrr"])).select(["segment_key", "customer"])
+    second = release(
+        [*customers("a", 100, state="at_risk"), *customers("b", 10)],
+        last=replace(first, released_members=members),
+        days=1,
+    )
+    assert fields_of(second)["tier:smb"] == fields_of(first)["tier:smb"]
 
 
 def test_a_market_that_falls_below_k_stops_leaving_at_once_and_its_region_does_not_give_it_back() -> None:

@@ -31,8 +31,8 @@ SPREAD = (0.02, 0.1, 0.5)
 
 _BRIEFS: TypeAdapter[Any] = TypeAdapter(Brief)
 
-Sent = dict[str, tuple[int, str, frozenset[str]]]
-"""By key: run, fields and members of the numbers that last left."""
+Sent = dict[str, tuple[dict[str, Any], frozenset[str]]]
+"""By key: fields and members of the numbers that left in one release."""
 
 
 def _customer(random: np.random.Generator, number: int) -> Customer:
@@ -66,24 +66,23 @@ def _check_history(seed: int) -> None:
     random = np.random.default_rng(seed)
     people = [_customer(random, number) for number in range(int(random.integers(20, 220)))]
     last: Release | None = None
-    sent: Sent = {}
+    sent: list[Sent] = []
     for run in range(RUNS):
         found = release(people, last=last, days=run, thresholds=LIMITS)
         now = _numbers_now(found)
         _check_cells(found, people)
         _check_differences(found, now, sent)
         _check_shares(found, people)
-        for key, (fields, members) in now.items():
-            sent[key] = (run, fields, members)
+        sent.append(now)
         last = found
         people = _later(random, people, run + 1)
 
 
-def _numbers_now(found: Release) -> dict[str, tuple[str, frozenset[str]]]:
+def _numbers_now(found: Release) -> Sent:
     """Fields and members of the groups whose numbers left anew."""
     members = members_of(found)
     return {
-        cell.segment_key: (_text(cell.fields), frozenset(members[cell.segment_key]))
+        cell.segment_key: (dict(cell.fields), frozenset(members[cell.segment_key]))
         for cell in found.cells
         if cell.status == "released" and "customers" in cell.fields
     }
@@ -120,26 +119,30 @@ def _check_cells(found: Release, people: list[Customer]) -> None:
             assert share * len(group) >= 100 * K - len(group), f"{name} shows fewer than k"
 
 
-def _check_differences(found: Release, now: dict[str, tuple[str, frozenset[str]]], sent: Sent) -> None:
+def _check_differences(found: Release, now: Sent, sent: list[Sent]) -> None:
+    last = {key: fields for earlier in sent for key, (fields, _) in earlier.items()}
     for cell in found.cells:
         if cell.status == "kept":
-            assert _text(cell.fields) == sent[cell.segment_key][1], "not word for word"
+            assert cell.fields == last[cell.segment_key], "not word for word"
             assert cell.members >= K
-    for key, (_, members) in now.items():
-        if key in sent:
-            assert len(members ^ sent[key][2]) not in range(1, K), key
-    for family in FAMILIES:
-        fresh = [members for key, (_, members) in now.items() if key.startswith(f"{family}:")]
-        for run in {run for run, _, _ in sent.values()}:
-            layer = [
-                members for key, (when, _, members) in sent.items() if when == run and key.startswith(f"{family}:")
-            ]
-            assert not _differences(fresh, layer) & set(range(1, K)), (family, run)
+    for run, earlier in enumerate(sent):
+        for key in now.keys() & earlier.keys():
+            assert len(now[key][1] ^ earlier[key][1]) not in range(1, K), (key, run)
+        for family in FAMILIES:
+            assert not _small(_with(now, family), _with(earlier, family)), (family, run)
     # Both tell MRR, so they can be taken from each other.
-    cohorts = {cell.segment_key for cell in found.cells if "mrr_at_risk_minor" in cell.fields}
-    fresh = [members for key, (_, members) in now.items() if key in cohorts]
-    tiers = [members for key, (_, members) in now.items() if key.startswith("tier:")]
-    assert not _differences(fresh, tiers) & set(range(1, K))
+    for run, other in enumerate([*sent, now]):
+        assert not _small(_with(now, "retention", "mrr_at_risk_minor"), _with(other, "tier", "mrr_minor")), run
+        assert not _small(_with(now, "tier", "mrr_minor"), _with(other, "retention", "mrr_at_risk_minor")), run
+
+
+def _with(sent: Sent, family: str, name: str = "kind") -> list[frozenset[str]]:
+    """Members of the groups of a family with a field."""
+    return [members for key, (fields, members) in sent.items() if key.startswith(f"{family}:") and name in fields]
+
+
+def _small(first: list[frozenset[str]], second: list[frozenset[str]]) -> set[int]:
+    return _differences(first, second) & set(range(1, K))
 
 
 def _differences(first: list[frozenset[str]], second: list[frozenset[str]]) -> set[int]:
