@@ -114,8 +114,7 @@ def summarise(lake: Lake, *, reporting_currency: str, run_id: str, top: int = 8)
             "segments/markets",
             f"""SELECT country, sum(customers)::BIGINT AS customers,
             sum(paid_reporting_minor)::BIGINT AS paid_minor,
-            sum(success_rate * paid_charges) / nullif(sum(paid_charges) FILTER (success_rate IS NOT NULL), 0)
-            AS success_rate
+            sum(succeeded) / nullif(sum(attempted), 0) AS success_rate
             FROM t GROUP BY 1 ORDER BY 3 DESC NULLS LAST, 1 LIMIT {top:d}""",
         ),
         unknown_market_share=unknown / everyone if everyone else 0.0,

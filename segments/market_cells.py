@@ -8,7 +8,7 @@ of one currency are folded, so that amounts can be added.
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from segments.cells import Codes, Family, Group, Hidden, Population, too_small
-from segments.disclosure import dominated, rounded_amount, rounded_count, safe_mix
+from segments.disclosure import dominated, rounded_amount, rounded_count, safe_mix, whole_percent
 from segments.thresholds import DisclosureThresholds
 from segments.tier_cells import Revenue
 
@@ -138,13 +138,12 @@ def _group(place: _Place, revenue: Revenue, rules: DisclosureThresholds) -> Grou
     return Group(key=place.key, members=members, numbers=numbers, size=members.size)
 
 
-def _payments(figures: Iterable[Mapping[str, Any]], payers: int, rules: DisclosureThresholds) -> dict[str, Any]:
+def _payments(figures: Sequence[Mapping[str, Any]], payers: int, rules: DisclosureThresholds) -> dict[str, Any]:
     """What at least k customers paid, and how. A rate counts payments, so dominance leaves it alone.
 
-    Rows hold rates and shares of paid charges; they are weighted with those. Methods are judged as if all payers
-    paid equally often.
+    Rows hold shares of paid charges, which are weighted with those. Methods are judged as if all payers paid
+    equally often. Payments count where all of them failed, too.
     """
-    figures = [row for row in figures if row["paid_charges"]]
     found: dict[str, Any] = {}
     paid = sum(row["paid_minor"] for row in figures)
     tops = sorted(
@@ -160,8 +159,7 @@ def _payments(figures: Iterable[Mapping[str, Any]], payers: int, rules: Disclosu
     mix = safe_mix({name: round(count * payers / charges) for name, count in methods.items()}, rules)
     if mix:
         found["method_mix"] = mix
-    rated = [row for row in figures if row["success_rate"]]
-    attempts = sum(row["paid_charges"] / row["success_rate"] for row in rated)
-    if attempts:
-        found["success_percent"] = round(100 * sum(row["paid_charges"] for row in rated) / attempts)
+    attempted = sum(row["attempted"] for row in figures)
+    if attempted:
+        found["success_percent"] = whole_percent(sum(row["succeeded"] for row in figures), attempted)
     return found

@@ -90,6 +90,8 @@ def markets(
                 if minor == 0
                 else converted(minor, currency, rates=rates, reporting_currency=reporting_currency),
                 "reporting_currency": reporting_currency,
+                "attempted": row.get("attempted", 0),
+                "succeeded": row.get("succeeded", 0),
                 "success_rate": _share(row.get("succeeded", 0), row.get("attempted", 0)),
                 "dispute_rate": _share(row.get("disputed_charges", 0), row.get("paid_charges", 0)),
                 "method_mix": _mix(by_method),

@@ -85,7 +85,8 @@ SELECT
     coalesce(paid_minor, 0) AS paid_minor,
     CASE WHEN coalesce(paid_minor, 0) = 0 THEN 0 ELSE round_even(paid_minor * rate, 0)::BIGINT END
         AS paid_reporting_minor,
-    'usd' AS reporting_currency, succeeded / attempted AS success_rate,
+    'usd' AS reporting_currency, coalesce(attempted, 0) AS attempted,
+    coalesce(succeeded, 0)::BIGINT AS succeeded, succeeded / attempted AS success_rate,
     disputed_charges / paid_charges AS dispute_rate, method_mix, card_mix, largest_paid_minor, second_paid_minor,
     sure / customers AS high_confidence_share, unsure / customers AS low_confidence_share,
     TIMESTAMPTZ '2026-05-15 00:00:00+00' AS as_of

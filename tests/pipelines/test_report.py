@@ -108,6 +108,8 @@ def _market(country: str, customers: int, paid: int) -> dict[str, Any]:
         "paid_charges": 90,
         "paid_minor": paid,
         "paid_reporting_minor": paid,
+        "attempted": 10_000,
+        "succeeded": 9_876,
         "success_rate": 0.9876,
         "dispute_rate": 0.0123,
         "high_confidence_share": 0.75,

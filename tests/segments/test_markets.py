@@ -176,6 +176,7 @@ def test_a_market_sums_its_payments(engine: str) -> None:
     assert germany["customers"] == 2
     assert germany["paying_customers"] == 1
     assert (germany["paid_charges"], germany["paid_minor"], germany["paid_reporting_minor"]) == (2, 1_300, 1_430)
+    assert (germany["attempted"], germany["succeeded"]) == (3, 2)
     assert germany["success_rate"] == pytest.approx(2 / 3), "two invoices paid of three: retries count once"
     assert germany["dispute_rate"] == 0.5, "one charge of two, though it has two disputes; an inquiry is none"
     assert json.loads(germany["method_mix"]) == {"card": 0.5, "sepa_debit": 0.5}

@@ -215,7 +215,7 @@ def test_the_cap_keeps_the_markets_that_paid_most_and_countries_before_regions()
             {"paying_customers": 24}, {"paid_minor", "method_mix", "success_percent"}, id="fewer than k paid"
         ),
         pytest.param({"method_mix": '{"card": 0.9, "paypal": 0.1}'}, {"method_mix"}, id="few use a method"),
-        pytest.param({"success_rate": None}, {"success_percent"}, id="nothing was tried"),
+        pytest.param({"attempted": 0, "succeeded": 0}, {"success_percent"}, id="nothing was tried"),
         pytest.param({"paid_minor": -5}, {"paid_minor"}, id="more was refunded than paid"),
     ],
 )
@@ -235,16 +235,32 @@ def test_a_customer_with_over_half_of_the_mrr_takes_the_amount_of_the_market() -
     assert "paid_minor" not in fields
 
 
-def test_figures_of_folded_markets_are_added_and_rates_weighted() -> None:
-    people = [*customers("a", 20, **FRANCE), *customers("b", 20, country="BE")]
+_UNPAID = {"paying_customers": 0, "paid_charges": 0, "paid_minor": 0, "method_mix": None, "succeeded": 0}
+
+
+@pytest.mark.parametrize(
+    ("belgium", "paid", "success"),
+    [
+        pytest.param({"attempted": 100, "succeeded": 50}, 600_000, 70, id="some failed"),
+        pytest.param({"attempted": 100, **_UNPAID}, 400_000, 45, id="all failed"),
+        pytest.param({"attempted": 0, **_UNPAID}, 400_000, 90, id="none was tried"),
+    ],
+)
+def test_figures_of_folded_markets_are_added(belgium: dict[str, Any], paid: int, success: int) -> None:
+    people = [
+        *customers("a", 20, **FRANCE),
+        *customers("b", 20, country="NL"),
+        *customers("c", 20, country="BE"),
+    ]
     rows = {
-        ("FR", "eur"): {"paid_charges": 90, "success_rate": 0.9},
-        ("BE", "eur"): {"paid_charges": 50, "success_rate": 0.5},
+        ("FR", "eur"): {"attempted": 60, "succeeded": 60},
+        ("NL", "eur"): {"attempted": 40, "succeeded": 30},
+        ("BE", "eur"): belgium,
     }
     fields = fields_of(release(people, market_rows=rows))["market:region:western-europe:eur"]
     assert fields["region"] == "Western Europe"
-    assert fields["paid_minor"] == 400_000
-    assert fields["success_percent"] == 70
+    assert fields["paid_minor"] == paid
+    assert fields["success_percent"] == success
 
 
 # Retention
