@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
-from segments.prediction.cycles import current_cycle, renewal_day
+from segments.prediction.cycles import next_renewal
 from segments.prediction.histories import Histories, Observed
 from segments.prediction.payments import Payments
 from segments.thresholds import RiskPoints
@@ -51,7 +51,7 @@ class Baseline:
 
 def points(live: Histories, snapshot: int, shown: pd.DataFrame | None = None) -> Values:
     """Points of each subscription that is live at the snapshot; `shown` are its payment signs then, if known."""
-    renewal = renewal_day(live, current_cycle(live, snapshot) + 1)
+    renewal = next_renewal(live, snapshot)
     young = snapshot - live.created < YOUNG_DAYS
     score: Values = YOUNG_POINTS * young + RENEWAL_POINTS * (renewal <= snapshot + _LANDMARK_DAYS) * 1.0
     if shown is not None:

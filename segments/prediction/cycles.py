@@ -18,7 +18,18 @@ import numpy.typing as npt
 
 from segments.prediction.histories import Days, Histories
 
-__all__ = ["Exposure", "Phase", "current_cycle", "exposure", "is_long", "phases", "renewal_day"]
+__all__ = [
+    "Exposure",
+    "Phase",
+    "current_cycle",
+    "exposure",
+    "is_long",
+    "month_day",
+    "month_number",
+    "next_renewal",
+    "phases",
+    "renewal_day",
+]
 
 # Longer gaps than this after a renewal are no longer told apart: Stripe's dunning takes two months at most.
 LONGEST_COLLECTION = 60
@@ -67,22 +78,28 @@ def is_long(histories: Histories) -> npt.NDArray[np.bool_]:
 
 def renewal_day(histories: Histories, cycle: Days) -> Days:
     """The day that opens the cycle (cycle 0 opens with the anchor)."""
-    anchor = histories.anchor.astype("datetime64[D]")
-    month = anchor.astype("datetime64[M]")
-    of_month = (anchor - month.astype("datetime64[D]")).astype(np.int64)
-    target = month + (cycle * histories.step_months).astype("timedelta64[M]")
-    length = ((target + 1).astype("datetime64[D]") - target.astype("datetime64[D]")).astype(np.int64)
-    by_month = target.astype("datetime64[D]").astype(np.int64) + np.minimum(of_month, length - 1)
+    by_month = month_day(month_number(histories.anchor) + cycle * histories.step_months, histories.billing_day)
     by_day = histories.anchor + cycle * histories.step_days
     day: Days = np.where(histories.step_months > 0, by_month, by_day)
+    return day
+
+
+def month_number(day: Days) -> Days:
+    """Months since January 1970."""
+    return day.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
+
+
+def month_day(month: Days, of_month: Days) -> Days:
+    """That day of the month, or its last where it is shorter."""
+    begin, end = ((month + later).astype("datetime64[M]").astype("datetime64[D]") for later in (0, 1))
+    day: Days = np.minimum(begin.astype(np.int64) + of_month, end.astype(np.int64)) - 1
     return day
 
 
 def current_cycle(histories: Histories, day: int | Days) -> Days:
     """Number of renewals by that day (0 before the first)."""
     day = np.broadcast_to(np.asarray(day, dtype=np.int64), len(histories))
-    anchor_month = histories.anchor.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
-    months = day.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64) - anchor_month
+    months = month_number(day) - month_number(histories.anchor)
     guess = np.where(
         histories.step_months > 0,
         months // np.maximum(histories.step_months, 1),
@@ -91,6 +108,13 @@ def current_cycle(histories: Histories, day: int | Days) -> Days:
     guess = np.maximum(guess, 0)
     number: Days = np.maximum(guess - (renewal_day(histories, guess) > day), 0)
     return number
+
+
+def next_renewal(histories: Histories, day: int) -> Days:
+    """The first renewal after that day, which is the anchor where that is still to come."""
+    later = renewal_day(histories, current_cycle(histories, day) + 1)
+    found: Days = np.where(histories.anchor > day, histories.anchor, later)
+    return found
 
 
 def exposure(histories: Histories, parts: Sequence[Phase], *, first: int, last: int) -> Exposure:

@@ -6,8 +6,9 @@ making it from the raw Stripe tables (`stripe_histories`), renewal arithmetic (`
 A history is one subscription: `row` (its identifier, any type), `created` and `canceled_at` (days; empty means
 not canceled), and optionally `plan_id`, `interval` (day, week, month, year; where it is empty, a year if the name
 of the plan says so, else a month), `interval_count`, `quantity`, `country` (or `country_iso3`), `anchor` (first
-billing day where it isn't `created`) and `reason` (voluntary, involuntary; empty when unknown). Days are UTC days,
-as integers since 1970-01-01 inside.
+billing day where it isn't `created`), `billing_day` (day of the month, where the anchor's month is too short for
+it) and `reason` (voluntary, involuntary; empty when unknown). Days are UTC days, as integers since 1970-01-01
+inside.
 """
 
 from dataclasses import dataclass
@@ -27,7 +28,9 @@ __all__ = [
     "HistoriesError",
     "Observed",
     "as_histories",
+    "cycle_steps",
     "day_number",
+    "day_of_month",
     "known_at",
     "observed_days",
     "to_pandas",
@@ -52,6 +55,7 @@ class Histories:
     row: npt.NDArray[Any]
     created: Days
     anchor: Days
+    billing_day: Days
     canceled: Days
     interval: npt.NDArray[np.str_]
     step_months: Days
@@ -114,22 +118,37 @@ def as_histories(frame: Any) -> Histories:
         raise HistoriesError(f"histories: interval {str(unknown[0])!r} is none of {', '.join(INTERVALS)}")
     count = np.maximum(_numbers(table, "interval_count"), 1)
     anchor = _days(table, "anchor") if "anchor" in table.columns else created
-    months = np.select([interval == "month", interval == "year"], [count, 12 * count], 0)
-    # Renewals closer than a week tell nothing about when people leave: such plans get a weekly cycle.
-    days = np.select([interval == "week", interval == "day"], [7 * count, np.maximum(count, 7)], 0)
+    anchor = np.where((anchor == OPEN_END) | (anchor < created), created, anchor)
+    months, days = cycle_steps(interval, count)
     return Histories(
         row=table["row"].to_numpy(),
         created=created,
-        anchor=np.where((anchor == OPEN_END) | (anchor < created), created, anchor),
+        anchor=anchor,
+        billing_day=np.maximum(_numbers(table, "billing_day"), day_of_month(anchor)),
         canceled=np.maximum(canceled, created),
         interval=interval,
-        step_months=months.astype(np.int64),
-        step_days=days.astype(np.int64),
+        step_months=months,
+        step_days=days,
         plan=plan,
         country=_text(table, "country" if "country" in table.columns else "country_iso3"),
         seats=np.maximum(_numbers(table, "quantity"), 1),
         reason=_text(table, "reason"),
     )
+
+
+def cycle_steps(interval: npt.NDArray[Any], count: Days) -> tuple[Days, Days]:
+    """Months and days of one cycle; one of both is 0."""
+    months = np.select([interval == "month", interval == "year"], [count, 12 * count], 0)
+    # Renewals closer than a week tell nothing about when people leave: such plans get a weekly cycle.
+    days = np.select([interval == "week", interval == "day"], [7 * count, np.maximum(count, 7)], 0)
+    return months.astype(np.int64), days.astype(np.int64)
+
+
+def day_of_month(day: Days) -> Days:
+    """1 to 31."""
+    days = day.astype("datetime64[D]")
+    found: Days = (days - days.astype("datetime64[M]").astype("datetime64[D]")).astype(np.int64) + 1
+    return found
 
 
 def usable_lines(frame: pd.DataFrame) -> npt.NDArray[np.bool_]:

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from segments.money import round_half_even
-from segments.prediction.cycles import current_cycle, renewal_day
+from segments.prediction.cycles import next_renewal
 from segments.prediction.histories import Histories, as_histories, day_number
 from segments.prediction.payments import SIGN_WORDS, Payments
 from segments.prediction.record import HORIZONS, KINDS, ModelRecord, live_rows, predict
@@ -88,15 +88,15 @@ def _explained(live: Histories, chances: pd.DataFrame, payments: Payments, today
     """The chance beside the average, and what is known: renewal, tenure, payment signs."""
     near = chances["p_30d"].to_numpy(dtype=np.float64)
     average = float(near.mean()) if len(near) else 1.0
-    next_renewal = renewal_day(live, current_cycle(live, today) + 1)
+    renewal = next_renewal(live, today)
     shown = payments.at(live.row, today)
     months = np.rint(np.maximum(today - live.created, 0) / 30.4375).astype(np.int64)
     signs = {word: shown[sign].to_numpy() for sign, word in SIGN_WORDS.items()}
     texts = []
     for at, chance in enumerate(near.tolist()):
         parts = [f"{months[at]} months a customer"]
-        if next_renewal[at] <= today + _SOON_DAYS:
-            parts.append(f"renews on {np.datetime64(int(next_renewal[at]), 'D')}")
+        if renewal[at] <= today + _SOON_DAYS:
+            parts.append(f"renews on {np.datetime64(int(renewal[at]), 'D')}")
         parts += [word for word, marks in signs.items() if marks[at]]
         texts.append(f"{chance:.1%} within 30 days, {chance / average:.1f} times the average: {'; '.join(parts)}.")
     return texts

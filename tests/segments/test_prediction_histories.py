@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from segments.prediction import HistoriesError, from_stripe
+from segments.prediction.cycles import next_renewal
 from segments.prediction.histories import OPEN_END, Observed, as_histories, day_number, known_at, observed_days
 from tests.segments.raw import at, raw
 
@@ -141,3 +142,103 @@ def test_history_of_a_stripe_subscription(values: dict[str, Any], expected: dict
     assert {name: None if pd.isna(row[name]) else row[name] for name in expected} == expected
     assert (row["plan_id"], row["quantity"], row["country"]) == ("price_base", 4, "FR")
     assert len(as_histories(frame)) == 1
+
+
+BILLED = [
+    pytest.param(
+        {"start_date": at("2024-03-10"), "period": ("2026-01-20", "2027-01-20")},
+        "year",
+        [date(2025, 1, 20), date(2027, 1, 20), date(2028, 1, 20)],
+        id="monthly before, annual since",
+    ),
+    pytest.param(
+        {"start_date": at("2025-02-18"), "period": ("2026-05-01", "2026-06-01")},
+        "month",
+        [date(2025, 3, 1), date(2026, 6, 1), date(2026, 7, 1)],
+        id="billed on the 1st, begun on the 18th",
+    ),
+    pytest.param(
+        {"start_date": at("2026-04-18"), "period": ("2026-04-18", "2026-06-01")},
+        "month",
+        [date(2026, 5, 1), date(2026, 6, 1), date(2026, 7, 1)],
+        id="more than a month before the next billing day",
+    ),
+    pytest.param(
+        {"start_date": at("2026-05-08"), "period": ("2026-05-08", "2026-06-01")},
+        "month",
+        [date(2026, 6, 1), date(2026, 6, 1), date(2026, 7, 1)],
+        id="in its first, short period",
+    ),
+    pytest.param(
+        {"start_date": at("2025-12-10"), "trial_end": at("2025-12-24"), "period": ("2026-04-24", "2026-05-24")},
+        "month",
+        [date(2025, 12, 24), date(2026, 5, 24), date(2026, 6, 24)],
+        id="since its trial",
+    ),
+    pytest.param(
+        {"start_date": at("2026-01-31"), "period": ("2026-04-30", "2026-05-31")},
+        "month",
+        [date(2026, 1, 31), date(2026, 5, 31), date(2026, 6, 30)],
+        id="of the 31st",
+    ),
+    pytest.param(
+        {"start_date": at("2025-08-31"), "period": ("2026-02-28", "2026-08-31"), "interval_count": 6},
+        "month",
+        [date(2025, 8, 31), date(2026, 8, 31), date(2027, 2, 28)],
+        id="of the 31st, twice a year",
+    ),
+    pytest.param(
+        {"start_date": at("2026-02-10"), "period": ("2026-04-30", "2026-05-31")},
+        "month",
+        [date(2026, 2, 28), date(2026, 5, 31), date(2026, 6, 30)],
+        id="billed on the 31st since a February",
+    ),
+    pytest.param(
+        {"start_date": at("2026-02-10"), "period": ("2026-04-28", "2026-05-28")},
+        "month",
+        [date(2026, 2, 28), date(2026, 5, 28), date(2026, 6, 28)],
+        id="billed on the 28th since a February",
+    ),
+    pytest.param(
+        {"start_date": at("2026-04-01"), "period": ("2026-05-11", "2026-05-18")},
+        "week",
+        [date(2026, 4, 6), date(2026, 5, 18), date(2026, 5, 25)],
+        id="weekly, on another day",
+    ),
+    pytest.param(
+        {"start_date": at("2026-04-18"), "period": ("2026-05-01", None)},
+        "month",
+        [date(2026, 5, 1), date(2026, 6, 1), date(2026, 7, 1)],
+        id="the end of the period unknown",
+    ),
+    pytest.param(
+        {"start_date": at("2026-01-31"), "period": (None, None)},
+        "month",
+        [date(2026, 1, 31), date(2026, 5, 31), date(2026, 6, 30)],
+        id="no period known",
+    ),
+    pytest.param(
+        {"start_date": at("2026-01-31"), "period": ("2025-10-31", "2025-11-30")},
+        "month",
+        [date(2026, 1, 31), date(2026, 5, 31), date(2026, 6, 30)],
+        id="a period before the start tells nothing",
+    ),
+]
+
+
+@pytest.mark.parametrize(("values", "interval", "expected"), BILLED)
+def test_renewals_follow_the_current_period(values: dict[str, Any], interval: str, expected: list[date]) -> None:
+    begin, end = (None if day is None else at(day) for day in values.pop("period"))
+    count = values.pop("interval_count", 1)
+    frame = from_stripe(
+        raw("subscriptions", subscription("sub_1", current_period_start=begin, current_period_end=end, **values)),
+        raw("subscription_items", {"subscription": "sub_1", "interval": interval, "interval_count": count}),
+        raw("customers", {"id": "cus_1"}),
+        as_of=at("2026-05-14"),
+    )
+    histories, today = as_histories(frame), day_number(date(2026, 5, 14))
+    renewal = next_renewal(histories, today)
+    following = next_renewal(histories, int(renewal[0]))
+    assert [int(days[0]) for days in (histories.anchor, renewal, following)] == [
+        day_number(day) for day in expected
+    ]
