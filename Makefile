@@ -64,5 +64,5 @@ soak: $(STAMP) $(SPARK) ## the long proofs
 docs: $(STAMP) ## write settings, commands, permissions and tables into the documentation
 	@$(BIN)/python -m pipelines.reference README.md docs/*.md
 
-clean: ## remove the environment and all local data
-	rm -rf .venv .uv .data .dagster
+clean: ## remove the environment and what the sandbox made; never the tables, ledger and history of a real account
+	rm -rf .venv .uv .data/sandbox*

@@ -1,5 +1,6 @@
-"""The checks of `make check` find what they are for."""
+"""The checks of `make check` find what they are for, and `make clean` leaves what it is not for."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -27,3 +28,20 @@ def test_made_up_keys_of_examples_are_left_alone(tmp_path: Path) -> None:
     example = tmp_path / "example.py"
     example.write_text('key = "rk_' + 'test_0123456789"\nurl = "postgresql://user:secret@127.0.0.1/db"\n')
     assert _scan(example).returncode == 0
+
+
+_OF_A_REAL_ACCOUNT = ("live", "test", "live-exports", "accounts/acme/live", "dagster")
+_OF_THE_SANDBOX = ("sandbox", "sandbox-80-7")
+
+
+def test_make_clean_keeps_what_belongs_to_a_real_account(tmp_path: Path) -> None:
+    shutil.copy(_ROOT / "Makefile", tmp_path)
+    for folder in (*_OF_A_REAL_ACCOUNT, *_OF_THE_SANDBOX):
+        (tmp_path / ".data" / folder).mkdir(parents=True)
+        (tmp_path / ".data" / folder / "state.db").touch()
+    make = ["make", "--no-print-directory", "clean"]
+    for options in (["-n"], []):
+        told = subprocess.run([*make, *options], cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert told.stdout == "rm -rf .venv .uv .data/sandbox*\n"
+    left = {str(file.parent.relative_to(tmp_path / ".data")) for file in tmp_path.rglob("state.db")}
+    assert left == set(_OF_A_REAL_ACCOUNT)
