@@ -16,7 +16,7 @@ from sqlalchemy.engine import make_url
 
 from pipelines.accounts import AccountsError, load_accounts
 from pipelines.jobs import ACCOUNT_TAG, backfill, maintain, refresh
-from pipelines.selection import PLAN, tables_to_make
+from pipelines.selection import tables_to_make
 from pipelines.settings import Settings
 from resources.redaction import redact, redacting_errors, register_secrets
 
@@ -132,7 +132,7 @@ def _first_run(name: str) -> dg.RunRequest:
     from ingest.tables import RAW_TABLES
 
     raw = {f"stripe/{table}" for table in (*RAW_TABLES, "quarantine")}
-    tables = tables_to_make(raw, is_there=lambda _table: False) | {PLAN}
+    tables = tables_to_make(raw, with_plan=True, is_there=lambda _table: False)
     return dg.RunRequest(
         run_key=f"{name}:first",
         job_name=refresh.name,

@@ -1,27 +1,28 @@
 """Which tables have to be made again when raw tables change: read off the graph, nothing listed by hand.
 
-Here: pure questions to the assets' own declarations. Not here: what has changed (`ingest`), when a run starts
-(`pipelines.sensors`).
+Here: pure questions to the assets' own declarations, up to the plan. Not here: what has changed (`ingest`), when a
+run starts (`pipelines.sensors`).
 """
 
 from collections.abc import Callable, Collection, Mapping
 from functools import cache
 
+from assets.mavera import MAVERA_ASSETS
 from assets.segments import SEGMENT_ASSETS
 
-__all__ = ["PLAN", "RELEASED", "tables_to_make"]
+__all__ = ["PLAN", "tables_to_make"]
 
 PLAN = "mavera/plan"
-RELEASED = "segments/released_cells"
 
 
 @cache
 def _made_from() -> Mapping[str, frozenset[str]]:
-    """Every segment table with the tables it is made from."""
+    """The plan and every segment table with the tables it is made from."""
     return {
-        "/".join(spec.key.path): frozenset("/".join(dep.asset_key.path) for dep in spec.deps)
-        for asset in SEGMENT_ASSETS
+        table: frozenset("/".join(dep.asset_key.path) for dep in spec.deps)
+        for asset in (*SEGMENT_ASSETS, *MAVERA_ASSETS)
         for spec in asset.specs
+        if (table := "/".join(spec.key.path)) == PLAN or asset in SEGMENT_ASSETS
     }
 
 
@@ -31,18 +32,24 @@ def _made_together() -> tuple[frozenset[str], ...]:
     return tuple(frozenset("/".join(key.path) for key in asset.keys) for asset in SEGMENT_ASSETS)
 
 
+@cache
+def _made_with_the_plan() -> frozenset[str]:
+    """The plan, and what it is made from: cells released without a plan would make an approved one a stale one."""
+    parents = _made_from()[PLAN]
+    return frozenset({PLAN}).union(*(together for together in _made_together() if together & parents))
+
+
 def tables_to_make(
-    changed: Collection[str], *, wanted: Collection[str] | None = None, is_there: Callable[[str], bool]
+    changed: Collection[str], *, with_plan: bool, is_there: Callable[[str], bool]
 ) -> frozenset[str]:
-    """The changed raw tables and the segment tables that follow, all of them or those that lead to `wanted`.
+    """The changed raw tables and everything that follows from them: segment tables, and the plan if it is wanted.
 
     A table that these are made from and that was never made is made as well (`is_there` tells), so that the first
     event after a set-up does not fail.
     """
-    graph = _made_from()
-    due = {table for table in graph if _ancestors(table) & set(changed)}
-    if wanted is not None:
-        due &= {*wanted}.union(*map(_ancestors, wanted))
+    due = {table for table in _made_from() if _ancestors(table) & set(changed)}
+    if not with_plan:
+        due -= _made_with_the_plan()
     due |= {table for table in frozenset().union(*map(_ancestors, due)) if not is_there(table)}
     for together in _made_together():
         if due & together:

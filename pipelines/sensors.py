@@ -19,7 +19,7 @@ from pipelines.alerts import alerts_to_tell, conditions
 from pipelines.causes import root_cause
 from pipelines.jobs import ACCOUNT_TAG, reconcile, refresh
 from pipelines.notify import Message, NotifierResource
-from pipelines.selection import PLAN, RELEASED, tables_to_make
+from pipelines.selection import tables_to_make
 from resources.redaction import redacting_errors
 from resources.wiring import ExportsResource, LakeResource, StateResource
 
@@ -91,11 +91,11 @@ def _not_loaded(deliveries: "Iterable[Delivery]", state: StateResource) -> "list
 def _load(delivery: "Delivery", is_there: Callable[[str], bool]) -> dg.RunRequest:
     from ingest.exports import raw_tables
 
-    changed = {f"stripe/{table}" for table in raw_tables(delivery)}
+    changed = {f"stripe/{table}" for table in (*raw_tables(delivery), "quarantine")}
     return dg.RunRequest(
         run_key=delivery.run_key,
         job_name=refresh.name,
-        asset_selection=_keys({*tables_to_make(changed, is_there=is_there), "stripe/quarantine", PLAN}),
+        asset_selection=_keys(tables_to_make(changed, with_plan=True, is_there=is_there)),
         run_config={"ops": {"stripe_tables": {"config": {"delivery": delivery.id}}}},
         tags={"started_by": f"export ({delivery.kind})"},
     )
@@ -143,16 +143,15 @@ def _work_off(
     """A run for Stripe's events, one for Mavera's callbacks."""
     due = decision.due
     if due.tables:
-        wanted = {f"segments/{name}" for name in due.segments}
-        pages = due.surfaces - {_CALLBACKS}
         changed = {f"stripe/{name}" for name in due.tables}
-        tables = tables_to_make(changed, wanted={*wanted, RELEASED} if pages else wanted, is_there=is_there)
+        pages = due.surfaces - {_CALLBACKS}
+        tables = tables_to_make(changed, with_plan=bool(pages), is_there=is_there)
         # A later event may ask for other tables: it waits for the run that makes them.
         limit = {} if until is None else {"events_until": until.isoformat()}
         yield dg.RunRequest(
             run_key=decision.run_key,
             job_name=refresh.name,
-            asset_selection=_keys({*tables, PLAN} if pages else tables),
+            asset_selection=_keys(tables),
             run_config={"ops": {"stripe_tables": {"config": limit}}},
             tags={"started_by": "webhooks", _ASKED_BY: str(decision.run_key)},
         )

@@ -1,8 +1,9 @@
-"""What an event makes due: the raw tables it changes, the segment tables that follow, the Mavera job to ask for.
+"""What an event makes due: the raw tables it changes, and the Mavera job to ask for.
 
 Routing goes by the kind of object, so that an event type nobody listed still reaches its table
 (https://github.com/airbytehq/airbyte/pull/39393). Only where the type says more than the object, as in "a
-payment failed", does it narrow or add a job. A route never pays: it names what is due, the plan decides.
+payment failed", does it add a job. A route never pays: it names what is due, the plan decides. Not here: which
+segment tables follow (`pipelines.selection` reads them off the graph).
 """
 
 from collections.abc import Iterable
@@ -13,18 +14,17 @@ __all__ = ["ENDS_BY_EVENT", "TABLE_OF", "Due", "due_for", "merge_due"]
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What is due: names of raw tables, of segment tables, and of the Mavera tables whose jobs follow.
+    """What is due: names of raw tables, and of the Mavera tables whose jobs follow.
 
     The surface `reconciliation` stands for a hint that Mavera has an answer to be read.
     """
 
     tables: frozenset[str] = field(default_factory=frozenset)
-    segments: frozenset[str] = field(default_factory=frozenset)
     surfaces: frozenset[str] = field(default_factory=frozenset)
 
 
-def _due(tables: str = "", segments: str = "", surfaces: str = "") -> Due:
-    return Due(frozenset(tables.split()), frozenset(segments.split()), frozenset(surfaces.split()))
+def _due(tables: str = "", surfaces: str = "") -> Due:
+    return Due(frozenset(tables.split()), frozenset(surfaces.split()))
 
 
 TABLE_OF: dict[str, str] = {
@@ -47,22 +47,20 @@ TABLE_OF: dict[str, str] = {
 ENDS_BY_EVENT = frozenset({"customer.subscription.deleted"})
 """Deletions that mean "ended": the object stays readable and is read again, without a tombstone."""
 
-_MRR = "subscription_mrr mrr_tiers churn_risk growth segment_history"
-
 _BY_OBJECT: dict[str, Due] = {
-    "customer": _due("customers", f"markets {_MRR}"),
-    "subscription": _due("subscriptions subscription_items", _MRR, "personas"),
-    "subscription_item": _due("subscriptions subscription_items", _MRR, "personas"),
-    "invoice": _due("invoices invoice_lines", "churn_risk growth segment_history"),
-    "line_item": _due("invoices invoice_lines", "growth segment_history"),
-    "invoice_payment": _due("invoice_payments invoices charges", "churn_risk segment_history"),
-    "charge": _due("charges", "churn_risk markets segment_history"),
-    "refund": _due("refunds charges", "growth markets segment_history"),
-    "dispute": _due("disputes charges", "disputes_by_reason markets segment_history", "copy_fixes"),
-    "price": _due("prices", _MRR),
-    "plan": _due("prices", _MRR),
-    "coupon": _due("coupons", _MRR),
-    "payment_method": _due("payment_methods", "churn_risk markets segment_history"),
+    "customer": _due("customers"),
+    "subscription": _due("subscriptions subscription_items", "personas"),
+    "subscription_item": _due("subscriptions subscription_items", "personas"),
+    "invoice": _due("invoices invoice_lines"),
+    "line_item": _due("invoices invoice_lines"),
+    "invoice_payment": _due("invoice_payments invoices charges"),
+    "charge": _due("charges"),
+    "refund": _due("refunds charges"),
+    "dispute": _due("disputes charges", "copy_fixes"),
+    "price": _due("prices"),
+    "plan": _due("prices"),
+    "coupon": _due("coupons"),
+    "payment_method": _due("payment_methods"),
     "generation": _due(surfaces="reconciliation"),
 }
 
@@ -95,6 +93,5 @@ def merge_due(dues: Iterable[Due]) -> Due:
     found = list(dues)
     return Due(
         frozenset().union(*(due.tables for due in found)),
-        frozenset().union(*(due.segments for due in found)),
         frozenset().union(*(due.surfaces for due in found)),
     )

@@ -71,7 +71,6 @@ def test_events_of_one_object_are_one_thing_to_read(state: State) -> None:
     subscription = next(item for item in batch.objects if item.object_id == "sub_1")
     assert (subscription.table, subscription.tombstone) == ("subscriptions", False)
     assert batch.due.tables == {"subscriptions", "subscription_items", "invoices", "invoice_lines"}
-    assert {"churn_risk", "mrr_tiers"} <= batch.due.segments
     assert batch.due.surfaces == {"personas", "generations"}
 
 

@@ -10,7 +10,6 @@ from ingest.tables import RAW_TABLES
 from ingest.webhooks.routes import TABLE_OF, Due, due_for
 from resources.state import State
 from resources.state.inbox import insert_events
-from segments.tables import SEGMENT_TABLES
 from tests.ingest.test_inbox import row
 from tests.ingest.webhook_events import NOW
 
@@ -121,7 +120,6 @@ def test_routes_name_tables_that_exist() -> None:
         due = due_for(kind, "any")
         assert TABLE_OF[kind] in due.tables | {"subscription_items", "invoice_lines"}
         assert due.tables <= set(RAW_TABLES)
-        assert due.segments <= set(SEGMENT_TABLES)
 
 
 def test_an_object_that_no_table_keeps_makes_nothing_due() -> None:

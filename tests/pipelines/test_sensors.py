@@ -12,6 +12,7 @@ import pytest
 
 from assets.exports import FILES_ARE_KNOWN
 from assets.mavera import HELD_ALONE
+from ingest.webhooks.routes import TABLE_OF, due_for
 from pipelines.definitions import build_definitions
 from pipelines.selection import tables_to_make
 from pipelines.sensors import new_exports, run_failures, warnings_of_runs, webhook_inbox
@@ -263,10 +264,41 @@ def test_a_callback_of_mavera_asks_for_reading_mavera_and_nothing_else(settings_
     assert request.run_key.endswith(":mavera")
 
 
+@pytest.mark.usefixtures("every_table")
+@pytest.mark.parametrize(
+    ("object_type", "type_"),
+    [
+        *((kind, f"{kind}.updated") for kind in TABLE_OF),
+        ("subscription", "customer.subscription.updated"),
+        ("invoice", "invoice.payment_failed"),
+        ("invoice", "invoice.paid"),
+        ("charge", "charge.failed"),
+        ("dispute", "charge.dispute.created"),
+        ("payment_method", "payment_method.automatically_updated"),
+    ],
+)
+def test_everything_that_follows_is_made_and_a_plan_never_from_older_tables(
+    settings_for: SettingsFor, object_type: str, type_: str
+) -> None:
+    settings = settings_for()
+    graph = build_definitions(settings).resolve_asset_graph()
+    plan = dg.AssetKey(["mavera", "plan"])
+    parents = graph.get(plan).parent_keys
+    assert len(parents) > 1, "cells and what is at stake"
+    arrived(settings, event(1, object_type, type_))
+    (request,) = tick_inbox(settings).run_requests
+    chosen = set(request.asset_selection or ())
+    raw = {key for key in chosen if key.path[0] == "stripe"}
+    following = (dg.AssetSelection.assets(*raw).downstream() & dg.AssetSelection.groups("segments")).resolve(graph)
+    made_with_it = {one for key in parents for one in graph.get(key).execution_set_asset_keys}
+    assert chosen - raw - {plan} == following - (set() if plan in chosen else made_with_it)
+    assert (plan in chosen) is bool(due_for(object_type, type_).surfaces)
+
+
 def test_tables_that_were_never_made_are_made_with_the_first_event() -> None:
-    some = tables_to_make({"stripe/coupons"}, wanted={"segments/mrr_tiers"}, is_there=lambda _table: False)
+    some = tables_to_make({"stripe/coupons"}, with_plan=False, is_there=lambda _table: False)
     assert {"segments/fx_rates", "segments/customer_mrr_months", "stripe/customers", "stripe/invoices"} <= some
-    assert "segments/markets" not in some
+    assert not some & {"segments/markets", "segments/released_cells", "mavera/plan"}
 
 
 def test_every_request_is_a_run_that_the_job_accepts(settings_for: SettingsFor) -> None:
