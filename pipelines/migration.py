@@ -4,12 +4,12 @@ Here: the command `migrate`. Runs bring the state up to date by themselves; a de
 new version starts. Forward only. Not here: the migrations (`resources/migrations`, and Dagster's).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from dagster import DagsterInstance
 from rich.console import Console
 
-from pipelines.accounts import load_accounts
+from pipelines.accounts import Accounts, AccountsError, load_accounts
 from pipelines.answer import Answer
 from pipelines.dagster_home import prepare_dagster_home
 from pipelines.settings import Settings
@@ -18,11 +18,13 @@ from resources.state import State
 __all__ = ["migrate"]
 
 
-def _accounts(settings: Settings) -> Iterator[Settings]:
-    """The settings of each account, where there are several. Raises: AccountsError."""
-    if settings.stripe_accounts_file is not None:
-        accounts = load_accounts(settings)
-        yield from map(accounts.settings, accounts.names)
+def _migrate_accounts(accounts: Accounts, note: Callable[[str], None]) -> None:
+    """The state of each account. An entry that cannot be used fails its own runs and keeps none from starting."""
+    for name in accounts.names:
+        try:
+            note(f"{name}: {_up_to_date(accounts.settings(name))[0] or 'new'}")
+        except AccountsError as error:
+            note(f"{name}: left alone: {error}")
 
 
 def _up_to_date(settings: Settings) -> tuple[str | None, str, str]:
@@ -39,8 +41,8 @@ def _up_to_date(settings: Settings) -> tuple[str | None, str, str]:
 def migrate(settings: Settings, *, note: Callable[[str], None]) -> Answer:
     """Migrate both, and say from where to where. Raises: StateError."""
     prepare_dagster_home(settings)
-    for account in _accounts(settings):
-        note(f"{account.account}: {_up_to_date(account)[0] or 'new'}")
+    if settings.stripe_accounts_file is not None:
+        _migrate_accounts(load_accounts(settings), note)
     before, newest, shown = _up_to_date(settings)
     with DagsterInstance.get() as instance:
         instance.upgrade(print_fn=lambda line: note(str(line)))

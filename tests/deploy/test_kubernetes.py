@@ -4,6 +4,7 @@ The keys are those of the chart's schema (`helm/dagster/values.schema.json` in d
 hand for the parts that are used; Helm itself refuses or ignores others.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import Any
 
 import pytest
 import yaml
+
+from pipelines.dagster_home import prepare_dagster_home
+from pipelines.settings import Settings
 
 _ROOT = Path(__file__).parents[2]
 _KUBERNETES = _ROOT / "deploy" / "kubernetes"
@@ -121,6 +125,21 @@ def test_the_helm_values_say_what_the_instance_file_says() -> None:
     assert _VALUES["retention"]["schedule"]["purgeAfterDays"] == kept["schedule"]["purge_after_days"]
     sensor = kept["sensor"]["purge_after_days"]
     assert _VALUES["retention"]["sensor"]["purgeAfterDays"] == {"started": -1, **sensor}
+
+
+def test_the_documented_values_for_several_accounts_say_what_their_instance_file_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    text = (_ROOT / "docs" / "accounts.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```yaml\n(concurrency:.+?)```", text, re.DOTALL)
+    values = yaml.safe_load(block)["concurrency"]
+    home = prepare_dagster_home(Settings(_env_file=None, data_dir=tmp_path, stripe_accounts_file="accounts.toml"))
+    instance = yaml.safe_load((home / "dagster.yaml").read_text(encoding="utf-8"))["concurrency"]
+    assert set(values) <= _CHART["concurrency"]
+    assert values["enabled"] is True
+    # The chart spells these keys so (`ConcurrencyRuns` in its schema) and hands the limits on as they stand.
+    assert values["runs"] == {"tagConcurrencyLimits": instance["runs"]["tag_concurrency_limits"]}
 
 
 def test_a_run_on_kubernetes_happens_once() -> None:

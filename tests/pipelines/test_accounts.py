@@ -357,11 +357,12 @@ def test_the_metrics_of_each_account_are_its_own(deployment: Deployment) -> None
     assert held == {"acme": ["1.0"], "beta-shop": ["0.0"]}
 
 
-def test_every_state_is_migrated(deployment: Deployment) -> None:
-    deployment.write({name: {} for name in KEYS})
+def test_every_state_is_migrated_but_that_of_an_entry_that_cannot_be_used(deployment: Deployment) -> None:
+    deployment.write({"broken": {}, **{name: {} for name in KEYS}})
     settings, said = deployment.settings(), list[str]()
     migrate(settings, note=said.append)
-    assert said[:2] == ["acme: new", "beta-shop: new"]
+    assert "the variable KEY_OF_BROKEN is not set" in said[0]
+    assert said[1:3] == ["acme: new", "beta-shop: new"]
     for name in KEYS:
         own = load_accounts(settings).settings(name)
         before, newest = open_state(own.state_url).revisions()
