@@ -1,5 +1,6 @@
 """The deployment's files, as far as no engine is needed: they name what exists, and nothing unsafe."""
 
+import os
 import re
 import shlex
 import shutil
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from pipelines.dagster_home import prepare_dagster_home
 from pipelines.settings import Mode, Settings
 
 _ROOT = Path(__file__).parents[2]
@@ -178,11 +180,47 @@ def test_a_service_of_compose_is_safe_and_waits_for_what_it_needs(name: str) -> 
         assert service["read_only"] is True
 
 
-@pytest.mark.parametrize("name", ["webserver", "daemon", "migrate", "postgres"])
+@pytest.mark.parametrize("name", ["webserver", "daemon", "postgres"])
 def test_what_needs_no_keys_gets_none(name: str) -> None:
     service = _COMPOSE["services"][name]
     assert "env_file" not in service
     assert not {key for key in service["environment"] if key.endswith(("_API_KEY", "_SECRET", "_SECRETS"))}
+
+
+def _environment(name: str, given: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a service of compose with a `.env`: what compose states itself comes before the file."""
+
+    def value(found: re.Match[str]) -> str:
+        variable, default = found.groups()
+        return given.get(variable) or (default or "")
+
+    service = _COMPOSE["services"][name]
+    stated = dict(service.get("environment", {}))
+    while any("${" in text for text in stated.values()):
+        stated = {key: re.sub(r"\$\{(\w+)(?::[-?]([^{}]*))?\}", value, text) for key, text in stated.items()}
+    return {**(given if "env_file" in service else {}), **stated}
+
+
+@pytest.mark.parametrize("name", ["migrate", "code", "monitor", "webhooks"])
+def test_the_operator_can_give_an_account_a_state_of_its_own(name: str) -> None:
+    usual = _environment(name, {"POSTGRES_PASSWORD": "word"})
+    assert usual["STATE_DATABASE_URL"] == "postgresql+psycopg2://stripe_mavera:word@postgres:5432/stripe_mavera"
+    own = "postgresql+psycopg2://stripe_mavera:word@postgres:5432/live"
+    assert _environment(name, {"STATE_DATABASE_URL": own})["STATE_DATABASE_URL"] == own
+
+
+@pytest.mark.parametrize("name", ["migrate", "code", "webserver", "daemon", "monitor", "webhooks"])
+def test_every_service_knows_of_several_accounts(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each writes the instance file that all share: one that knew of one account would bring its pools back."""
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    for file in ("", "/data/accounts.toml"):
+        found = {key.lower(): value for key, value in _environment(name, {"STRIPE_ACCOUNTS_FILE": file}).items()}
+        settings = Settings(_env_file=None, **{**found, "data_dir": tmp_path})
+        home = prepare_dagster_home(settings.model_copy(update={"dagster_postgres_url": None}))
+        concurrency = yaml.safe_load((home / "dagster.yaml").read_text(encoding="utf-8"))["concurrency"]
+        assert set(concurrency) == ({"runs"} if file else {"pools"})
 
 
 def test_the_password_has_no_default() -> None:
@@ -198,6 +236,45 @@ def test_a_unit_listens_on_loopback_as_its_own_user_and_keeps_keys_where_they_ar
     for line in ("NoNewPrivileges=yes", "ProtectSystem=strict", "ProtectHome=yes", "CapabilityBoundingSet="):
         assert f"\n{line}\n" in text
     assert ("keys.env" in text) is unit.stem.endswith(("-code", "-webhooks", "-monitor"))
+
+
+def test_a_command_on_a_plain_machine_has_the_keys_places_and_user_of_the_units(tmp_path: Path) -> None:
+    shown = tmp_path / "systemd-run"
+    shown.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\nexit 3\n', encoding="utf-8")
+    shown.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "SUDO_USER": "ann"}
+    told = subprocess.run(
+        [_DEPLOY / "stripe-mavera", "approve", "a b"], env=environment, capture_output=True, text=True, check=False
+    )
+    *options, program, command, argument = told.stdout.splitlines()
+    unit = (_DEPLOY / "systemd" / "stripe-mavera-code.service").read_text(encoding="utf-8")
+    files = re.findall(r"^EnvironmentFile=(.+)$", unit, re.MULTILINE)
+    assert [f"--property=EnvironmentFile={file}" for file in files] == [
+        option for option in options if "EnvironmentFile" in option
+    ]
+    (line,) = re.findall(r"^Environment=(.+)$", unit, re.MULTILINE)
+    assert {f"--setenv={name}" for name in line.split() if name.startswith(("DATA_DIR", "DAGSTER", "HOME"))} <= {
+        *options
+    }
+    assert {"--uid=stripe-mavera", "--wait", "--setenv=LOGNAME=ann"} <= set(options)
+    assert f"={program} migrate" in unit
+    assert (command, argument, told.returncode) == ("approve", "a b", 3)
+
+
+def test_the_commands_of_the_documentation_name_what_the_files_make() -> None:
+    text = (_ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+    (release,) = set(re.findall(r"helm upgrade --install (\w+) dagster/dagster", text))
+    (deployment,) = _VALUES["dagster-user-deployments"]["deployments"]
+    assert f"kubectl exec deployment/{release}-dagster-user-deployments-{deployment['name']} -- " in text
+    secrets = {
+        document["metadata"]["name"]: set(document["stringData"])
+        for document in _documents("kubernetes/secrets.example.yaml")
+        if document["kind"] == "Secret"
+    }
+    given = set().union(*(secrets[entry["name"]] for entry in deployment["envSecrets"]))
+    assert {"STRIPE_API_KEY", "MAVERA_API_KEY", "STATE_DATABASE_URL", "DAGSTER_POSTGRES_URL"} <= given
+    for service in re.findall(r" exec (?:--env \S+ )?(\w+) stripe-mavera ", text):
+        assert {"env_file", "environment"} <= _COMPOSE["services"][service].keys()
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not on this machine")
