@@ -1,12 +1,12 @@
 """What is worth a message by itself: stale segments, held rows, the budget, objects in quarantine.
 
 Here: the thresholds, the conditions as pure functions of the figures, and the memory by which each is told once
-until it has cleared. Not here: reading figures (`pipelines.figures`), channels (`pipelines.notify`), and checks of
-a run, which are told when the run ends (`pipelines.sensors`).
+until it has cleared or grown. Not here: reading figures (`pipelines.figures`), channels (`pipelines.notify`), and
+checks of a run, which are told when the run ends (`pipelines.sensors`).
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from pipelines.figures import Figures
 
-__all__ = ["THRESHOLDS", "Alert", "AlertThresholds", "alerts_to_tell", "conditions"]
+__all__ = ["THRESHOLDS", "Alert", "AlertThresholds", "conditions", "tell_new"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +32,13 @@ THRESHOLDS: Final = AlertThresholds()
 
 @dataclass(frozen=True, kw_only=True)
 class Alert:
-    """A condition that holds. `keys` name it, each beginning with the figure that it is made of."""
+    """A condition that holds. `key` names it and begins with the figure that it is made of.
 
-    keys: frozenset[str]
+    `level` is how far it has gone: it is told again when that grows.
+    """
+
+    key: str
+    level: int = 1
     title: str
     lines: tuple[str, ...]
     table: str
@@ -50,14 +54,26 @@ def conditions(figures: "Figures", thresholds: AlertThresholds = THRESHOLDS) -> 
     )
 
 
-def alerts_to_tell(
-    figures: "Figures", holding: tuple[Alert, ...], cursor: str | None
-) -> tuple[tuple[Alert, ...], str]:
-    """The alerts to tell now, and the new cursor. What could not be read neither clears nor begins anything."""
-    told = set(json.loads(cursor)) if cursor else set()
-    kept = {key for key in told if key.partition(":")[0] in figures.unread}
-    new = tuple(alert for alert in holding if alert.keys - told)
-    return new, json.dumps(sorted(kept.union(*(alert.keys for alert in holding))))
+def tell_new(
+    figures: "Figures", holding: tuple[Alert, ...], cursor: str | None, *, tell: Callable[[Alert], bool]
+) -> tuple[int, str]:
+    """Tell what is new or has grown; how many were told, and the new cursor.
+
+    What `tell` could not bring to anybody is tried again next time. What could not be read neither clears nor
+    begins anything.
+    """
+    told: dict[str, int] = json.loads(cursor) if cursor else {}
+    kept = {key: level for key, level in told.items() if key.partition(":")[0] in figures.unread}
+    new = 0
+    for alert in holding:
+        before = told.get(alert.key, 0)
+        grown = alert.level > before
+        if not grown or tell(alert):
+            kept[alert.key] = alert.level
+            new += grown
+        elif before:
+            kept[alert.key] = before
+    return new, json.dumps(kept, sort_keys=True)
 
 
 def _stale(figures: "Figures", thresholds: AlertThresholds) -> Iterator[Alert]:
@@ -69,7 +85,7 @@ def _stale(figures: "Figures", thresholds: AlertThresholds) -> Iterator[Alert]:
     if ages:
         oldest = max(ages, key=lambda table: ages[table])
         yield Alert(
-            keys=frozenset({"dagster:stale segments"}),
+            key="dagster:stale segments",
             title=f"Segment tables that are stale: {len(ages)}",
             lines=(
                 f"{oldest} is {ages[oldest] / timedelta(hours=1):.0f} hours old: run `refresh`, or see why "
@@ -81,11 +97,13 @@ def _stale(figures: "Figures", thresholds: AlertThresholds) -> Iterator[Alert]:
 
 def _held(figures: "Figures", thresholds: AlertThresholds) -> Iterator[Alert]:
     held = (figures.intents or {}).get("held", 0)
+    account = "" if figures.account is None else f" --account {figures.account}"
     if held >= thresholds.held_intents:
         yield Alert(
-            keys=frozenset({"intents:held"}),
+            key="intents:held",
+            level=held,
             title=f"Paid rows that wait for a person: {held}",
-            lines=("See them with `stripe-mavera held`, and decide each: adopt, release or retry",),
+            lines=(f"See them with `stripe-mavera held{account}`, and decide each: adopt, release or retry",),
             table="mavera/outcomes",
         )
 
@@ -97,7 +115,8 @@ def _budget(figures: "Figures", thresholds: AlertThresholds) -> Iterator[Alert]:
     reached = [level for level in thresholds.budget_percent if credits.month * 100 >= credits.month_cap * level]
     if reached:
         yield Alert(
-            keys=frozenset(f"credits:{figures.at:%Y-%m}:{level}" for level in reached),
+            key=f"credits:{figures.at:%Y-%m}",
+            level=max(reached),
             title=f"{max(reached)} percent of the month's credits are counted",
             lines=(f"{credits.month:,} of {credits.month_cap:,} (MAVERA_CREDIT_BUDGET); at 100 paid work stops",),
             table="mavera/spend",
@@ -108,7 +127,7 @@ def _quarantine(figures: "Figures", thresholds: AlertThresholds) -> Iterator[Ale
     found = figures.quarantine
     if found is not None and found.last_day >= thresholds.quarantined_last_day:
         yield Alert(
-            keys=frozenset({"quarantine:growing"}),
+            key="quarantine:growing",
             title=f"Objects of the last 24 hours that could not be read: {found.last_day}",
             lines=(f"{found.rows:,} lie in stripe/quarantine, each with the field that was wrong",),
             table="stripe/quarantine",

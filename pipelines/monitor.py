@@ -152,4 +152,5 @@ def _instruments(settings: Settings, lake: Lake, instance: Callable[[], DagsterI
         instance=instance,
         environment=settings.environment,
         month_cap=settings.mavera_credit_budget,
+        account=settings.account,
     )

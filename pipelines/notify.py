@@ -109,15 +109,15 @@ class Notifier:
     def __init__(self, channels: Sequence[Channel], *, account: str | None = None) -> None:
         self._channels, self._account = tuple(channels), account
 
-    def send(self, message: Message) -> None:
-        """Send it; what fails is logged without the address, which may be a secret."""
+    def send(self, message: Message) -> bool:
+        """Send it; whether it reached somebody: a channel beside the log took it, or there is none.
+
+        What fails is logged without the address, which may be a secret.
+        """
         if self._account is not None:
             message = replace(message, title=f"{self._account}: {message.title}")
-        for channel in self._channels:
-            try:
-                channel.send(message)
-            except (OSError, httpx.HTTPError, httpx.InvalidURL, smtplib.SMTPException) as error:
-                _LOGGER.error("%s failed: %s", type(channel).__name__, type(error).__name__)
+        took = [channel for channel in self._channels if _took(channel, message)]
+        return took == list(self._channels) or any(not isinstance(channel, LogChannel) for channel in took)
 
 
 class NotifierResource(dg.ConfigurableResource["Notifier"]):
@@ -148,6 +148,15 @@ class NotifierResource(dg.ConfigurableResource["Notifier"]):
     def asset_link(self, table: str) -> str:
         """The page of a table."""
         return f"{self.ui_url.rstrip('/')}/assets/{table}"
+
+
+def _took(channel: Channel, message: Message) -> bool:
+    try:
+        channel.send(message)
+    except (OSError, httpx.HTTPError, httpx.InvalidURL, smtplib.SMTPException) as error:
+        _LOGGER.error("%s failed: %s", type(channel).__name__, type(error).__name__)
+        return False
+    return True
 
 
 def _client() -> httpx.Client:

@@ -15,7 +15,7 @@ import dagster as dg
 from assets.account import PaidWork
 from assets.exports import FILES_ARE_KNOWN, export_source
 from assets.mavera import HELD_ALONE
-from pipelines.alerts import alerts_to_tell, conditions
+from pipelines.alerts import Alert, conditions, tell_new
 from pipelines.causes import root_cause
 from pipelines.jobs import ACCOUNT_TAG, reconcile, refresh
 from pipelines.notify import Message, NotifierResource
@@ -265,7 +265,7 @@ def alerts(
     paid_work: dg.ResourceParam[PaidWork],
     notifier: NotifierResource,
 ) -> dg.SensorResult:
-    """Each condition once until it has cleared; the cursor keeps what was told."""
+    """Each condition once until it has cleared or grown; the cursor keeps what was told."""
     from pipelines.figures import Instruments
 
     database = state.open()
@@ -275,15 +275,19 @@ def alerts(
         instance=lambda: context.instance,
         environment=paid_work.environment,
         month_cap=paid_work.policy.caps.per_month,
+        account=notifier.account,
     )
     figures = instruments.figures(now=datetime.now(UTC))
     database.close()
-    holding = conditions(figures)
-    new, cursor = alerts_to_tell(figures, holding, context.cursor)
-    for alert in new:
+
+    def tell(alert: Alert) -> bool:
         link = notifier.asset_link(alert.table)
-        notifier.open().send(Message(level="warning", title=alert.title, lines=alert.lines, link=link))
-    said = f"{len(holding)} conditions hold, {len(new)} of them are new"
+        message = Message(level="warning", title=alert.title, lines=alert.lines, link=link)
+        return notifier.open().send(message)
+
+    holding = conditions(figures)
+    new, cursor = tell_new(figures, holding, context.cursor, tell=tell)
+    said = f"{len(holding)} conditions hold, {new} of them were told now"
     return dg.SensorResult(skip_reason=said, cursor=cursor)
 
 

@@ -21,6 +21,7 @@ from pipelines.dagster_home import prepare_dagster_home
 from pipelines.definitions import build_definitions, resources_of
 from pipelines.migration import migrate
 from pipelines.monitor import monitor_beside
+from pipelines.notify import Message
 from pipelines.partitions import ACCOUNTS
 from pipelines.receiver import _app_of_accounts
 from pipelines.sandboxes import with_sandboxes
@@ -342,6 +343,32 @@ def test_what_waits_is_told_once_for_each_account(
         ) as context:
             warnings_of_runs(context)
     assert [title.partition(":")[0] for title in heard] == ["acme", "beta-shop"]
+
+
+def test_an_alert_names_its_account_in_what_to_type(
+    deployment: Deployment, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployment.write({name: {} for name in KEYS})
+    settings = deployment.settings()
+    acme = load_accounts(settings).settings("acme")
+    held_row(open_state(acme.state_url), environment=acme.environment, credits=300, at=datetime.now(UTC))
+    repository = build_definitions(settings).get_repository_def()
+    instance.add_dynamic_partitions("stripe_account", list(KEYS))
+    heard: list[tuple[str, ...]] = []
+    reached = iter([False, True])
+
+    def send(_self: object, message: Message) -> bool:
+        heard.append(message.lines)
+        return next(reached)
+
+    monkeypatch.setattr("pipelines.notify.Notifier.send", send)
+    cursor = None
+    for _ in range(3):
+        with dg.build_sensor_context(instance=instance, repository_def=repository, cursor=cursor) as context:
+            cursor = repository.get_sensor_def("alerts")(context).cursor  # type: ignore[union-attr]
+    (line,), again = heard
+    assert "`stripe-mavera held --account acme`" in line
+    assert again == (line,), "what reached nobody is told again, and then no more"
 
 
 def test_the_metrics_of_each_account_are_its_own(deployment: Deployment) -> None:

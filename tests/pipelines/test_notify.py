@@ -85,22 +85,43 @@ def test_a_password_is_only_sent_over_tls(url: str, before: list[Any], monkeypat
     )
 
 
-def test_a_channel_that_fails_is_logged_without_its_address_and_the_others_are_served(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+class Taking:
+    """A channel to people that keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.titles: list[str] = []
+
+    def send(self, message: Message) -> None:
+        """Keep it."""
+        self.titles.append(message.title)
+
+
+def _dead() -> SlackChannel:
     def down(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError(f"no route to {request.url}")
 
-    dead = SlackChannel(
-        "https://hooks.example/secret", client=lambda: httpx.Client(transport=httpx.MockTransport(down))
-    )
+    transport = httpx.MockTransport(down)
+    return SlackChannel("https://hooks.example/secret", client=lambda: httpx.Client(transport=transport))
+
+
+def test_a_channel_that_fails_is_logged_without_its_address_and_the_others_are_served(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     with caplog.at_level(logging.WARNING, logger="stripe_mavera.notify"):
-        Notifier([dead, LogChannel()]).send(MESSAGE)
+        Notifier([_dead(), LogChannel()]).send(MESSAGE)
     assert [record.getMessage() for record in caplog.records] == [
         "SlackChannel failed: ConnectError",
         "refresh failed: stripe_tables: the key rk_live_[redacted] may not read <disputes> & charges | "
         "http://ui/runs/1",
     ]
+
+
+def test_the_sender_is_told_when_a_message_reached_nobody() -> None:
+    mail = Taking()
+    assert Notifier([LogChannel()]).send(MESSAGE), "the log is all there is"
+    assert not Notifier([LogChannel(), _dead()]).send(MESSAGE)
+    assert Notifier([LogChannel(), _dead(), mail]).send(MESSAGE)
+    assert mail.titles == ["refresh failed"]
 
 
 def test_channels_are_those_of_the_settings() -> None:
