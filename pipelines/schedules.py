@@ -15,7 +15,7 @@ daily_refresh = dg.ScheduleDefinition(
     job=refresh,
     cron_schedule="0 5 * * *",
     execution_timezone="UTC",
-    description="The whole job every morning, after the day has ended everywhere west of UTC+5.",
+    description="The whole job every morning, after the day has ended in UTC-5 and everywhere east of it.",
 )
 
 weekly_reconciliation = dg.ScheduleDefinition(

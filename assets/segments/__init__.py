@@ -5,16 +5,15 @@ what the UI shows. It needs no entry anywhere else. Not here: any rule (`segment
 (`assets.step`).
 """
 
+import sys
 from typing import Final
 
 import dagster as dg
-
-from assets.segments import customers, prediction, release, revenue
 
 __all__ = ["SEGMENT_ASSETS"]
 
 SEGMENT_ASSETS: Final = tuple(
     asset
-    for asset in dg.load_assets_from_modules([revenue, customers, prediction, release])
+    for asset in dg.load_assets_from_package_module(sys.modules[__name__])
     if isinstance(asset, dg.AssetsDefinition)
 )
