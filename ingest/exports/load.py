@@ -153,6 +153,7 @@ class _Loader:
                 self._delivery.version_at,
                 self._now,
                 self._delivery.livemode,
+                also=query.also,
                 parent=query.parent if whole else None,
                 passes=1 if query.pass_rows is None else 1 + source.rows // query.pass_rows,
             )

@@ -28,9 +28,10 @@ _TRIES = 3
 class Incoming:
     """What comes in for a raw table: the view of its ids, the query of its columns, how it meets what is stored.
 
-    `parent` is the parent's table and the column that names it, for a nested list. `decided` are the columns that
-    the export tells; None means all, otherwise the others keep what they had, and `patched` are the fields of a
-    stored `billing` that follow a decided column of the same name. `passes` is in how many pieces the query runs.
+    `also` are views with more ids that the query yields. `parent` is the parent's table and the column that names
+    it, for a nested list. `decided` are the columns that the export tells; None means all, otherwise the others
+    keep what they had, and `patched` are the fields of a stored `billing` that follow a decided column of the same
+    name. `passes` is in how many pieces the query runs.
     """
 
     table: str
@@ -39,6 +40,7 @@ class Incoming:
     version_at: datetime
     fetched_at: datetime
     livemode: bool
+    also: tuple[str, ...] = ()
     parent: tuple[str, str] | None = None
     decided: frozenset[str] | None = None
     patched: Mapping[str, str] = field(default_factory=dict)
@@ -69,7 +71,8 @@ def _merge_once(lake: Lake, warehouse: Warehouse, incoming: Incoming, facts: dic
         return lake.rewrite(name, rows, schema, read_version=None, facts=facts)
     at = f"TIMESTAMPTZ {literal(incoming.version_at.isoformat())}"
     sql = warehouse.sql
-    sql.execute(f"CREATE OR REPLACE TEMP TABLE incoming_ids AS SELECT id FROM {incoming.source}")
+    ids = " UNION ".join(f"SELECT id FROM {view}" for view in (incoming.source, *incoming.also))
+    sql.execute(f"CREATE OR REPLACE TEMP TABLE incoming_ids AS {ids}")
     _stored(lake, warehouse, name, version, ("id", "version_at"))
     sql.execute(f"CREATE OR REPLACE TEMP TABLE fresher AS SELECT id FROM stored WHERE version_at >= {at}")
     stays = "NOT EXISTS (SELECT 1 FROM incoming_ids AS i WHERE i.id = o.id)"

@@ -15,13 +15,15 @@ __all__ = ["PIPELINE_QUERIES", "PipelineQuery"]
 class PipelineQuery:
     """How a raw table is made: its source table, its query given the delivered tables, what else that reads.
 
-    `parent` is the table whose row owns this one, by the same name here and there, and the column that names it.
-    `pass_rows` is how many rows the query takes at a time, by the variables `pass` and `passes`.
+    `also` are tables of which some rows become rows here as well. `parent` is the table whose row owns this one,
+    by the same name here and there, and the column that names it. `pass_rows` is how many rows the query takes at
+    a time, by the variables `pass` and `passes`.
     """
 
     source: str
     sql: Callable[[Collection[str]], str]
     joins: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
     parent: tuple[str, str] | None = None
     pass_rows: int | None = None
 
@@ -287,7 +289,9 @@ _PRICED = ("prices", "plans")
 
 PIPELINE_QUERIES: dict[str, PipelineQuery] = {
     "customers": PipelineQuery("customers", _customers),
-    "prices": PipelineQuery("prices", _prices, joins=("plans", "price_tiers", "prices_currency_options")),
+    "prices": PipelineQuery(
+        "prices", _prices, joins=("plans", "price_tiers", "prices_currency_options"), also=("plans",)
+    ),
     "coupons": PipelineQuery("coupons", _coupons, joins=("coupons_currency_options",)),
     # Children before parents: a run that dies in between is repeated, and finds the parents still old.
     "subscription_items": PipelineQuery(

@@ -124,6 +124,27 @@ def test_an_id_that_occurs_twice_is_kept_once(exports: Path, lake: Lake) -> None
     assert rows(lake, "customers")["cus_1"] == first
 
 
+@pytest.mark.parametrize(
+    "also",
+    [
+        pytest.param([], id="no price of that id"),
+        pytest.param([{"id": "plan_1", "currency": "usd", "unit_amount": "a lot"}], id="its price is malformed"),
+    ],
+)
+def test_a_plan_without_price_stays_one_row_however_often_it_comes(
+    exports: Path, lake: Lake, also: list[dict[str, Any]]
+) -> None:
+    price = {"id": "price_1", "currency": "usd", "unit_amount": "100"}
+    for day in range(3):
+        tables = {
+            "prices": [price, *also],
+            "plans": [{"id": "plan_1", "currency": "usd", "amount": 100 + day}],
+        }
+        load(exports, deliver(exports, tables, run=f"r{day}", made=MADE + timedelta(days=day)), lake)
+    stored_rows = lake.read("stripe/prices", columns=["id", "unit_amount"]).to_pylist()
+    assert sorted((row["id"], row["unit_amount"]) for row in stored_rows) == [("plan_1", 102), ("price_1", 100)]
+
+
 def test_a_malformed_file_leaves_its_table_and_what_needs_it_as_they_were(exports: Path, lake: Lake) -> None:
     tables = {
         "customers": [customer(1)],
