@@ -118,13 +118,17 @@ class ChangeReader:
     def stored(self, table: str, ids: list[str]) -> dict[str, Stored]:
         """What the lake holds of objects, by id."""
         found = self._lake.find(
-            lake_table(table), "id", pa.array(ids), RAW_TABLES[table], ("id", "version_at", "deleted")
+            lake_table(table), "id", pa.array(ids), RAW_TABLES[table], ("id", "version_at", "deleted", "source")
         )
         versions = found["version_at"].cast(pa.int64()).to_pylist()
         return {
-            identity: Stored(version, deleted)
-            for identity, version, deleted in zip(
-                found["id"].to_pylist(), versions, found["deleted"].to_pylist(), strict=True
+            identity: Stored(version, deleted, source == "export")
+            for identity, version, deleted, source in zip(
+                found["id"].to_pylist(),
+                versions,
+                found["deleted"].to_pylist(),
+                found["source"].to_pylist(),
+                strict=True,
             )
         }
 

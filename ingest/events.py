@@ -147,10 +147,11 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Stored:
-    """What the lake holds of an object: its version in microseconds, and whether it is a tombstone."""
+    """What the lake holds of an object: its version in microseconds, whether it is a tombstone or an export's."""
 
     version_at: int
     deleted: bool
+    exported: bool = False
 
 
 def changes_of(
@@ -202,14 +203,14 @@ def _ends(kind: str) -> bool:
 def decide(change: Change, stored: Stored | None) -> Verdict:
     """What to do about a change, given what is stored of its object.
 
-    A read at or after the second that follows the event has seen it. A stored version of the event's own second
-    may lie on either side of it, so the object is read again.
+    A read at or after the second that follows the event has seen it. An export may show only some of the columns,
+    and a stored version of the event's own second may lie on either side of it, so the object is read again.
     """
     if change.deleted:
         return Verdict.KNOWN if stored is not None and stored.deleted else Verdict.TOMBSTONE
     if stored is not None:
         if stored.version_at >= (change.at + 1) * MICROS:
-            return Verdict.KNOWN
+            return Verdict.READ if stored.exported else Verdict.KNOWN
         if stored.version_at // MICROS == change.at:
             return Verdict.READ
     return Verdict.READ if change.payload is None else Verdict.SNAPSHOT

@@ -2,9 +2,11 @@
 
 The stored rows that stay and the rows of the export that are newer are streamed into a new version of the table;
 only ids are held in memory. All rows of a delivery have one version time, so which side wins is a comparison with
-that time. A table that changed meanwhile is computed again. A nested list is replaced as a set with its parent:
-a stored child that its parent no longer has leaves, and one of a parent whose stored version is newer stays out.
-A parent that is missing from the export stays: that is a case for the reconciliation sweep, not a deletion.
+that time; a tombstone stays, as deletion is final, but for objects that people name. A row of the API of which an
+export tells some columns keeps its time, so that later events still bring the others up to date. A table that
+changed meanwhile is computed again. A nested list is replaced as a set with its parent: a stored child that its
+parent no longer has leaves, and one of a parent whose stored version is newer stays out. A parent that is missing
+from the export stays: that is a case for the reconciliation sweep, not a deletion.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,6 +24,8 @@ from resources.lake import Lake, LakeConflictError
 __all__ = ["Incoming", "merge_into"]
 
 _TRIES = 3
+# A new object may bear the name of a deleted one, so that here a tombstone is as old as it says.
+_NAMED_BY_PEOPLE = frozenset({"coupons", "prices"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +77,9 @@ def _merge_once(lake: Lake, warehouse: Warehouse, incoming: Incoming, facts: dic
     sql = warehouse.sql
     ids = " UNION ".join(f"SELECT id FROM {view}" for view in (incoming.source, *incoming.also))
     sql.execute(f"CREATE OR REPLACE TEMP TABLE incoming_ids AS {ids}")
-    _stored(lake, warehouse, name, version, ("id", "version_at"))
-    sql.execute(f"CREATE OR REPLACE TEMP TABLE fresher AS SELECT id FROM stored WHERE version_at >= {at}")
+    wins = f"(version_at >= {at})" if incoming.table in _NAMED_BY_PEOPLE else f"(deleted OR version_at >= {at})"
+    _stored(lake, warehouse, name, version, ("id", "version_at", "deleted"))
+    sql.execute(f"CREATE OR REPLACE TEMP TABLE fresher AS SELECT id FROM stored WHERE {wins}")
     stays = "NOT EXISTS (SELECT 1 FROM incoming_ids AS i WHERE i.id = o.id)"
     enters = "NOT EXISTS (SELECT 1 FROM fresher AS f WHERE f.id = n.id)"
     if incoming.parent is not None:
@@ -96,7 +101,7 @@ def _merge_once(lake: Lake, warehouse: Warehouse, incoming: Incoming, facts: dic
         filled = _filled(incoming, schema)
         chosen = f"SELECT {filled} FROM incoming AS n LEFT JOIN before AS b ON b.id = n.id WHERE {enters}"
     _stored(lake, warehouse, name, version, schema.names)
-    kept = f"SELECT {columns} FROM stored AS o WHERE o.version_at >= {at} OR ({stays})"
+    kept = f"SELECT {columns} FROM stored AS o WHERE {wins} OR ({stays})"
     rows = warehouse.stream(chosen, passes=incoming.passes, before=kept)
     return lake.rewrite(name, rows, schema, read_version=version, facts=facts)
 
@@ -130,7 +135,7 @@ _SQL_TYPES = {
 def _filled(incoming: Incoming, schema: pa.Schema) -> str:
     """The columns of a row whose export tells only some of them."""
     assert incoming.decided is not None
-    told = incoming.decided | {"id", "livemode", "deleted", "version_at", "fetched_at", "source"}
+    told = incoming.decided | {"id", "livemode", "deleted", "fetched_at"}
     columns = []
     for column in schema.names:
         name = quoted(column)
@@ -139,6 +144,8 @@ def _filled(incoming: Incoming, schema: pa.Schema) -> str:
             patch = ", ".join(f"{literal(key)}, {value}" for key, value in told_here.items())
             patched = f"CAST(json_merge_patch(b.{name}::JSON, json_object({patch})) AS VARCHAR)"
             columns.append(f"CASE WHEN b.{name} IS NULL THEN n.{name} ELSE {patched} END AS {name}")
+        elif column in ("version_at", "source"):
+            columns.append(f"CASE WHEN b.source <> 'export' THEN b.{name} ELSE n.{name} END AS {name}")
         elif column in told:
             columns.append(f"n.{name}")
         else:
@@ -147,13 +154,15 @@ def _filled(incoming: Incoming, schema: pa.Schema) -> str:
 
 
 def _fresher_owners(lake: Lake, warehouse: Warehouse, table: str, at: str) -> str:
-    """A table of the owners whose stored version is newer than the export."""
+    """A table of the owners whose stored version is newer than the export, or final."""
     warehouse.sql.execute("CREATE OR REPLACE TEMP TABLE fresher_owners (id VARCHAR)")
     name = lake_table(table)
     version = lake.version(name)
     if version is not None:
-        _stored(lake, warehouse, name, version, ("id", "version_at"))
-        warehouse.sql.execute(f"INSERT INTO fresher_owners SELECT id FROM stored WHERE version_at > {at}")
+        _stored(lake, warehouse, name, version, ("id", "version_at", "deleted"))
+        warehouse.sql.execute(
+            f"INSERT INTO fresher_owners SELECT id FROM stored WHERE deleted OR version_at > {at}"
+        )
     return "fresher_owners"
 
 

@@ -125,6 +125,8 @@ _GONE = Change("customers", "cus_1", 100, True, "evt_1", 50)
         (_SNAPSHOT, Stored(100 * MICROS, False), Verdict.READ),
         (_SNAPSHOT, Stored(100 * MICROS + 999_999, False), Verdict.READ),
         (_SNAPSHOT, Stored(101 * MICROS, False), Verdict.KNOWN),
+        (_SNAPSHOT, Stored(101 * MICROS, False, exported=True), Verdict.READ),
+        (_SNAPSHOT, Stored(99 * MICROS, False, exported=True), Verdict.SNAPSHOT),
         (_GONE, None, Verdict.TOMBSTONE),
         (_GONE, Stored(500 * MICROS, False), Verdict.TOMBSTONE),
         (_GONE, Stored(500 * MICROS, True), Verdict.KNOWN),

@@ -207,6 +207,53 @@ def test_a_fresher_api_row_wins_and_an_older_one_loses(exports: Path, lake: Lake
     }
 
 
+def test_a_tombstone_stays_unless_people_name_such_objects(exports: Path, lake: Lake) -> None:
+    older = VERSION - timedelta(days=1)
+    stored(lake, "customers", {"id": "cus_1", "deleted": True}, version_at=older)
+    stored(lake, "coupons", {"id": "SUMMER", "deleted": True}, version_at=older)
+    stored(lake, "subscriptions", {"id": "sub_1", "deleted": True}, version_at=older)
+    stored(lake, "subscription_items", {"id": "si_1", "subscription": "sub_1", "deleted": True}, version_at=older)
+    items = [
+        {"id": f"si_{number}", "subscription_id": "sub_1", "price_id": "price_1", "quantity": 1}
+        for number in (1, 2)
+    ]
+    tables = {
+        "customers": [customer(1)],
+        "coupons": [{"id": "SUMMER", "created": NAIVE, "duration": "once", "percent_off": 10.0}],
+        "subscriptions": [{"id": "sub_1", "created": NAIVE, "customer_id": "cus_1", "status": "active"}],
+        "subscription_items": items,
+    }
+    delivery = deliver(exports, tables)
+    for _ in range(2):
+        load(exports, delivery, lake)
+        assert {(table, key): row["deleted"] for table in tables for key, row in rows(lake, table).items()} == {
+            ("customers", "cus_1"): True,
+            ("coupons", "SUMMER"): False,
+            ("subscriptions", "sub_1"): True,
+            ("subscription_items", "si_1"): True,
+        }
+
+
+def test_a_file_that_tells_some_columns_leaves_the_time_of_a_row_of_the_api(exports: Path, lake: Lake) -> None:
+    older = VERSION - timedelta(days=1)
+    for number, source in enumerate(("api", "event", "export")):
+        one = {"id": f"cus_{number}", "country": "FR", "delinquent": True, "source": source}
+        stored(lake, "customers", one, version_at=older)
+    lines = "".join(f"cus_{number},DE\n" for number in range(4))
+    delivery = csv(exports, "customers.csv", f"id,Address Country Code\n{lines}")
+    shown = MADE - LAYOUT.csv_lag
+    for _ in range(2):
+        load(exports, delivery, lake)
+        columns = ("country", "delinquent", "source", "version_at")
+        found = {key: tuple(row[name] for name in columns) for key, row in rows(lake, "customers").items()}
+        assert found == {
+            "cus_0": ("DE", True, "api", older),
+            "cus_1": ("DE", True, "event", older),
+            "cus_2": ("DE", True, "export", shown),
+            "cus_3": ("DE", None, "export", shown),
+        }
+
+
 def test_a_nested_list_is_replaced_as_a_set_with_its_parent(exports: Path, lake: Lake) -> None:
     older, newer = VERSION - timedelta(days=1), VERSION + timedelta(hours=1)
     stored(lake, "subscriptions", {"id": "sub_old"}, version_at=older)
