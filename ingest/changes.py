@@ -200,6 +200,8 @@ class ChangeReader:
                 at = [final[owner] for owner in owners]
             for name, values in (
                 ("version_at", pa.array(at, rows.schema.field("version_at").type)),
+                # What is derived from changed rows looks for rows that were read since.
+                ("fetched_at", pa.repeat(utc(self._api.clock.latest), len(rows))),
                 ("deleted", pa.repeat(pa.scalar(True), len(rows))),
                 ("source", pa.repeat(pa.scalar(source), len(rows))),
             ):

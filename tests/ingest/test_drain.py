@@ -13,6 +13,8 @@ import pytest
 import sqlalchemy as sa
 
 from ingest.drain import DrainReport, callbacks, drain
+from ingest.position import position
+from ingest.streams import STREAMS
 from resources.limiter import Limiter
 from resources.state.inbox import InboxRow, inbox, insert_events
 from resources.stripe_api import StripeApi, Unreachable
@@ -101,6 +103,30 @@ def test_each_object_is_read_once_however_many_events_speak_of_it(sandbox: Sandb
     assert [row["deleted"] for row in account.rows("customers") if row["id"] == gone] == [True]
     assert {status for status, _ in rows(account).values()} == {"done"}
     assert work_off(account, sandbox.stripe) == DrainReport()
+
+
+@pytest.mark.parametrize("told_by", ["a webhook", "the scan of events"])
+@pytest.mark.parametrize(("resource", "object_type"), [("customers", "customer"), ("invoices", "invoice")])
+def test_a_tombstone_counts_as_read_now(
+    sandbox: Sandbox, account: Account, resource: str, object_type: str, told_by: str
+) -> None:
+    """Tables that are renewed from what has changed look for rows that were read since they were made."""
+    made = position(account.state).as_of
+    (gone,) = ids(account, resource, 1)
+    sandbox.control(mutate=[{"resource": resource, "delete": 1, "ids": [gone]}])
+    if told_by == "a webhook":
+        insert_events(account.state, [event(1, object_type, gone)])
+        work_off(account, sandbox.stripe)
+    else:
+        account.extract(sandbox.stripe)
+    (row,) = [row for row in account.rows(resource) if row["id"] == gone]
+    assert row["deleted"]
+    assert row["fetched_at"] >= made
+    nested = STREAMS[resource].nested
+    if nested is not None:
+        lines = [row for row in account.rows(nested.table) if row[nested.parent_column] == gone]
+        assert lines
+        assert all(row["deleted"] and row["fetched_at"] >= made for row in lines)
 
 
 # A subscription's six changes at Stripe, by the second in which they are made.
