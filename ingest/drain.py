@@ -1,30 +1,45 @@
 """Working off the webhook inbox: every object that events speak of is read again once, and merged.
 
-Here: claiming, reading, settling, and setting aside what cannot be read without stopping the rest. Not here: the
-receiver (`ingest.webhooks`), when a run starts (`ingest.inbox_tick`). An event is a hint and never data: it may be
-late, doubled or out of order, the object read now is the truth.
+Here: claiming, reading, settling, and setting aside what cannot be read without stopping the rest. While nothing
+can be read, whosever fault that is, events wait and lose no attempt. Not here: the receiver (`ingest.webhooks`),
+when a run starts (`ingest.inbox_tick`). An event is a hint and never data: it may be late, doubled or out of
+order, the object read now is the truth.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from ingest.inbox import DirtyObject, claim, fail, finish
+from sqlalchemy.exc import SQLAlchemyError
+
+from ingest.inbox import DirtyObject, claim, fail, finish, give_back
 from ingest.repair import read_objects_again
+from ingest.staging import StagingError
 from ingest.streams import EVENTS
-from resources.lake import Lake
+from resources.lake import Lake, LakeError
 from resources.loggers import get_logger
 from resources.state import State
-from resources.stripe_api import StripeApi, StripeError, StripeUnavailable, Unauthorized, Unreachable
+from resources.stripe_api import StripeApi, StripeError, StripeUnavailable, Unauthorized, Unreachable, WrongAccount
 
 __all__ = ["DrainReport", "callbacks", "drain"]
 
 _log = get_logger("stripe_mavera.inbox")
 _BATCH_EVENTS = 500
 _MOST_BATCHES = 200
-_NOTHING_CAN_BE_READ = (Unreachable, Unauthorized, StripeUnavailable)
+_NO_EVENTS_FAULT = (Unreachable, Unauthorized, WrongAccount)
+# Also what a full disk looks like, and a run that is stopped.
+_NOTHING_CAN_BE_READ = (
+    *_NO_EVENTS_FAULT,
+    StripeUnavailable,
+    StagingError,
+    LakeError,
+    OSError,
+    SQLAlchemyError,
+    asyncio.CancelledError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +64,8 @@ async def drain(
     """Empty the inbox of Stripe's events in batches, or of those that had arrived at `until`.
 
     A batch that cannot be read is halved until only the objects at fault are left; those are put back (and set
-    aside after some tries). Raises: Unreachable, Unauthorized, StripeUnavailable: nothing can be read at all; the
-    events stay.
+    aside after some tries). Raises: Unreachable, Unauthorized, WrongAccount, StripeUnavailable, StagingError,
+    LakeError, SQLAlchemyError: nothing can be read at all; the events stay, however often.
     """
     events = objects = put_back = 0
     for _ in range(_MOST_BATCHES):
@@ -63,8 +78,9 @@ async def drain(
             some = pending.pop()
             try:
                 error = await _read(api, lake, state, _by_table(some), now=now, staging=staging)
-            except _NOTHING_CAN_BE_READ:
-                fail(state, batch.objects, worker=worker, reason="Stripe cannot be asked", now=now())
+            except _NOTHING_CAN_BE_READ as failure:
+                why = f"nothing could be read: {type(failure).__name__}"
+                give_back(state, batch.objects, worker=worker, reason=why, now=now())
                 raise
             if error is not None:
                 if len(some) > 1:
@@ -93,7 +109,7 @@ async def _read(
     """Read and merge; the error if some of these objects are at fault. Raises the others, where Stripe is."""
     try:
         await read_objects_again(api, lake, state, wanted, now=now, staging=staging)
-    except (Unreachable, Unauthorized):
+    except _NO_EVENTS_FAULT:
         raise
     except StripeUnavailable as error:
         # Server errors may be one object's or everybody's: the cheapest list tells.
@@ -125,6 +141,6 @@ def callbacks(state: State, *, now: Callable[[], datetime], worker: str) -> Iter
     try:
         yield len(claimed)
     except BaseException:
-        fail(state, claimed, worker=worker, reason="Mavera could not be read", now=now())
+        give_back(state, claimed, worker=worker, reason="Mavera could not be read", now=now())
         raise
     finish(state, claimed, worker=worker, now=now())

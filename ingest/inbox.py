@@ -1,8 +1,9 @@
-"""Draining the inbox: claim a batch, know which objects to read again, and finish, fail or replay it.
+"""Draining the inbox: claim a batch, know which objects to read again, and finish it, fail it or give it back.
 
 Events arrive late, twice and out of order, so an event is only a sign that an object changed: all waiting events
 of an object become one `DirtyObject`, and whoever claims it reads the object from Stripe. A claim is a lease. A
-row whose lease ran out is claimed again; after `max_attempts` claims it is set aside as poison, the others go on.
+row whose lease ran out is claimed again; after `max_attempts` claims it is set aside as poison, the others go on,
+until a person replays it. A claim that is given back does not count.
 Nothing here reads Stripe or starts a run; when a run is worth starting is decided in `ingest.inbox_tick`.
 """
 
@@ -18,14 +19,18 @@ from ingest.webhooks.routes import ENDS_BY_EVENT, TABLE_OF, Due, due_for, merge_
 from resources.state import State
 from resources.state.inbox import inbox
 
-__all__ = ["Batch", "DirtyObject", "claim", "claimable", "fail", "finish", "prune", "replay"]
+__all__ = ["Batch", "DirtyObject", "claim", "claimable", "fail", "finish", "give_back", "prune", "replay"]
 
 _EventKey = tuple[str, str]
+_SHORTEST_PAUSE, _LONGEST_PAUSE = timedelta(minutes=1), timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
 class DirtyObject:
-    """An object that events speak of: read it again, once. `tombstone` is a hint that it may be gone."""
+    """An object that events speak of: read it again, once. `tombstone` is a hint that it may be gone.
+
+    `waiting_since` is when the first of the events arrived.
+    """
 
     origin: str
     object_type: str
@@ -35,6 +40,7 @@ class DirtyObject:
     event_types: tuple[str, ...]
     tombstone: bool
     due: Due
+    waiting_since: datetime
 
     @property
     def keys(self) -> tuple[_EventKey, ...]:
@@ -96,7 +102,14 @@ def claim(
         rows: list[sa.Row[Any]] = []
         for chunk in _chunks(sorted({tuple(row) for row in first})):
             rows += connection.execute(
-                sa.select(inbox.c.origin, inbox.c.event_id, inbox.c.type, inbox.c.object_type, inbox.c.object_id)
+                sa.select(
+                    inbox.c.origin,
+                    inbox.c.event_id,
+                    inbox.c.type,
+                    inbox.c.object_type,
+                    inbox.c.object_id,
+                    inbox.c.received_at,
+                )
                 .where(
                     *mine,
                     sa.tuple_(inbox.c.origin, inbox.c.object_type, inbox.c.object_id).in_(chunk),
@@ -128,7 +141,7 @@ def fail(
     retry_seconds: int = 60,
     max_attempts: int = 5,
 ) -> int:
-    """Give the events back for a later try, or set them aside as poison; `reason` is kept. Returns how many."""
+    """Let events at fault wait for another try, or set them aside as poison, with a reason; returns how many."""
     worn_out = inbox.c.attempts >= max_attempts
     return _settle(
         state,
@@ -143,22 +156,33 @@ def fail(
     )
 
 
-def replay(
-    state: State,
-    *,
-    now: datetime,
-    event_ids: Sequence[str] | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-) -> int:
-    """Make finished events wait again, by id, or by time of arrival in `[since, until)`; returns how many.
+def give_back(state: State, objects: Sequence[DirtyObject], *, worker: str, reason: str, now: datetime) -> int:
+    """Let events wait as if nobody had claimed them, as what failed is not theirs; returns how many.
 
-    Rows that wait already stay as they are, so a second call does nothing. By time, done and poison events are
-    taken; by id also ignored and quarantined ones, as whoever names an id has looked at it.
-    Raises: ValueError unless it is told which.
+    They wait once more as long as the oldest of them has waited, from a minute to a quarter of an hour.
     """
-    if (event_ids is None) == (since is None and until is None):
-        raise ValueError("name either event ids or a time range to replay")
+    waited = now - min((one.waiting_since for one in objects), default=now)
+    return _settle(
+        state,
+        objects,
+        worker=worker,
+        values={
+            "attempts": inbox.c.attempts - 1,
+            "available_at": now + min(max(waited, _SHORTEST_PAUSE), _LONGEST_PAUSE),
+            "reason": reason,
+        },
+    )
+
+
+def replay(state: State, *, now: datetime, event_ids: Sequence[str] = ()) -> int:
+    """Make poison events wait again, or settled events of any kind by their ids; returns how many.
+
+    Rows that wait already stay as they are, so a second call does nothing.
+    """
+    chosen: list[sa.ColumnElement[bool]] = [inbox.c.status == "poison"]
+    if event_ids:
+        settled = (inbox.c.status != "pending", inbox.c.object_id.is_not(None))
+        chosen = [sa.and_(*settled, inbox.c.event_id.in_(chunk)) for chunk in _chunks(event_ids)]
     values = {
         "status": "pending",
         "reason": None,
@@ -168,15 +192,6 @@ def replay(
         "available_at": now,
         "finished_at": None,
     }
-    chosen: list[sa.ColumnElement[bool]] = []
-    if event_ids is not None:
-        named = (inbox.c.status != "pending", inbox.c.object_id.is_not(None))
-        chosen = [sa.and_(*named, inbox.c.event_id.in_(chunk)) for chunk in _chunks(event_ids)]
-    else:
-        within: list[sa.ColumnElement[bool]] = [inbox.c.status.in_(("done", "poison"))]
-        within += [] if since is None else [inbox.c.received_at >= since]
-        within += [] if until is None else [inbox.c.received_at < until]
-        chosen = [sa.and_(*within)]
     with state.begin() as connection:
         return sum(connection.execute(inbox.update().where(part).values(values)).rowcount for part in chosen)
 
@@ -218,6 +233,7 @@ def _by_object(rows: Iterable[sa.Row[Any]]) -> tuple[DirtyObject, ...]:
             event_types=tuple(sorted({row.type for row in events})),
             tombstone=any(row.type.endswith(".deleted") and row.type not in ENDS_BY_EVENT for row in events),
             due=merge_due(due_for(object_type, row.type) for row in events),
+            waiting_since=min(row.received_at for row in events),
         )
         for (origin, object_type, object_id), events in grouped.items()
     )

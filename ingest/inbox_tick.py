@@ -52,8 +52,7 @@ def waiting(state: State, *, now: datetime, limit: int = 5_000) -> Waiting:
                 inbox.c.type,
                 inbox.c.object_type,
                 inbox.c.received_at,
-                inbox.c.attempts,
-                inbox.c.replays,
+                inbox.c.available_at,
             )
             .where(claimable(now))
             .order_by(inbox.c.received_at, inbox.c.event_id)
@@ -69,8 +68,8 @@ def waiting(state: State, *, now: datetime, limit: int = 5_000) -> Waiting:
             .all()
         )
     kinds = {(row.object_type, row.type) for row in rows}
-    # Attempts and replays are part of it: a set that failed, or was asked for again, is another set.
-    content = [(row.event_id, row.attempts, row.replays) for row in rows]
+    # A set that was tried in vain, or is replayed, is another set: it became available at another time.
+    content = [(row.event_id, row.available_at.isoformat()) for row in rows]
     return Waiting(
         events=len(rows),
         oldest=min((row.received_at for row in rows), default=None),

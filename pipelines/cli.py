@@ -32,6 +32,8 @@ app = typer.Typer(
 )
 held_app = typer.Typer(help="What waits for a person, and the decisions about it.", invoke_without_command=True)
 app.add_typer(held_app, name="held")
+webhooks_app = typer.Typer(invoke_without_command=True)
+app.add_typer(webhooks_app, name="webhooks")
 
 _err = Console(stderr=True)
 HeldKey = Annotated[str, typer.Argument(help="Key of the row, as `held` lists it.")]
@@ -290,15 +292,29 @@ def sandbox(
     )
 
 
-@app.command()
+@webhooks_app.callback()
 def webhooks(
+    context: typer.Context,
     host: Annotated[str, typer.Option(help="Address to listen on; put a proxy with TLS in front.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
 ) -> None:
     """Receive webhooks of Stripe and callbacks of Mavera until interrupted. It stores them and starts nothing."""
-    from pipelines.receiver import serve_webhooks
+    if context.invoked_subcommand is None:
+        from pipelines.receiver import serve_webhooks
 
-    serve_webhooks(_common_settings(), host=host, port=port, note=note)
+        serve_webhooks(_common_settings(), host=host, port=port, note=note)
+
+
+@webhooks_app.command("replay")
+def webhooks_replay(
+    events: Annotated[list[str] | None, typer.Argument(help="Ids of events. Default: all set aside.")] = None,
+    account: AccountName = None,
+    as_json: Json = False,
+) -> None:
+    """Let events that were set aside as poison wait again, or any that are settled by their ids."""
+    from pipelines.tasks import replay_webhooks
+
+    give(replay_webhooks(_settings(account), events or (), now=datetime.now(UTC)), as_json=as_json)
 
 
 @app.command()

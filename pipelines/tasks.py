@@ -38,6 +38,7 @@ __all__ = [
     "make_plan",
     "reconcile_account",
     "refresh",
+    "replay_webhooks",
     "write_report",
 ]
 
@@ -160,6 +161,24 @@ def write_report(settings: Settings, *, out: Path | None, now: datetime) -> Answ
         "spend": None if facts.spend is None else facts.spend.model_dump(mode="json"),
     }
     return Answer(payload=payload, page=report_lines)
+
+
+def replay_webhooks(settings: Settings, event_ids: Sequence[str], *, now: datetime) -> Answer:
+    """Events that wait again; of named ones, all must."""
+    from ingest.inbox import replay
+
+    database = resources_of(settings, Silent())["state"].open()
+    count = replay(database, now=now, event_ids=event_ids)
+    database.close()
+    missing = len(set(event_ids)) - count if event_ids else 0
+
+    def page(console: Console) -> None:
+        console.print(f"Events that wait again: {count}. The next run works them off.")
+        if missing > 0:
+            console.print(f"Waiting already, or not in the inbox: {missing}")
+
+    payload = {"replayed": count, "not_replayed": max(missing, 0)}
+    return Answer(payload=payload, exit=Exit.FAILED if missing > 0 else Exit.DONE, page=page)
 
 
 def list_held(settings: Settings) -> Answer:

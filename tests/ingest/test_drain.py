@@ -9,15 +9,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import sqlalchemy as sa
 
 from ingest.drain import DrainReport, callbacks, drain
 from ingest.position import position
+from ingest.staging import StagingError
 from ingest.streams import STREAMS
 from resources.limiter import Limiter
 from resources.state.inbox import InboxRow, inbox, insert_events
-from resources.stripe_api import StripeApi, Unreachable
+from resources.stripe_api import StripeApi, StripeUnavailable, Unauthorized, Unreachable, WrongAccount
 from sandbox.launch import Sandbox
 from tests.ingest.account import KEY, Account, differences
 
@@ -56,21 +58,36 @@ def event(
     )
 
 
-def work_off(account: Account, base: str, *, at: datetime = NOW, until: datetime | None = None) -> DrainReport:
+def work_off(
+    account: Account,
+    base: str,
+    /,
+    *,
+    at: datetime = NOW,
+    until: datetime | None = None,
+    staging: str = "staging",
+    **options: Any,
+) -> DrainReport:
     async def short(seconds: float) -> None:
         await asyncio.sleep(seconds / 100)
 
     async def run() -> DrainReport:
         limiter = Limiter(requests_per_second=2_000, operation_per_second=2_000)
         async with StripeApi(
-            KEY, base_url=base, limiter=limiter, unreachable_after=0.5, unavailable_after=0.5, sleep=short
+            KEY,
+            base_url=base,
+            limiter=limiter,
+            unreachable_after=0.5,
+            unavailable_after=0.5,
+            sleep=short,
+            **options,
         ) as api:
             return await drain(
                 api,
                 account.lake,
                 account.state,
                 now=lambda: at,
-                staging=account.folder / "staging",
+                staging=account.folder / staging,
                 worker="run",
                 until=until,
             )
@@ -195,14 +212,39 @@ def test_an_object_that_stripe_fails_on_does_not_stop_the_others(sandbox: Sandbo
     assert (rows(account)["evt_1"][0], rows(account)["evt_2"][0]) == ("done", "pending")
 
 
-def test_when_stripe_does_not_answer_every_event_waits(sandbox: Sandbox, account: Account) -> None:
-    (customer,) = ids(account, "customers", 1)
-    insert_events(account.state, [event(1, "customer", customer)])
-    with pytest.raises(Unreachable):
-        work_off(account, "http://127.0.0.1:9")
-    assert rows(account)["evt_1"] == ("pending", "Stripe cannot be asked")
-    assert work_off(account, sandbox.stripe).events == 0, "not before the back-off is over"
-    assert work_off(account, sandbox.stripe, at=NOW + timedelta(minutes=2)).events == 1
+def answers(status: int) -> dict[str, Any]:
+    """A Stripe that answers with an error only, and a clock by which patience is soon over; 0 is no answer."""
+
+    def refuse(_request: httpx.Request) -> httpx.Response:
+        if not status:
+            raise httpx.ConnectError("nobody is there")
+        return httpx.Response(status, json={"error": {"message": "no"}})
+
+    return {"transport": httpx.MockTransport(refuse), "monotonic": itertools.count(0.0, 1.0).__next__}
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        pytest.param(answers(0), Unreachable, id="Stripe does not answer"),
+        pytest.param(answers(500), StripeUnavailable, id="Stripe answers with errors only"),
+        pytest.param(answers(401), Unauthorized, id="the key was revoked"),
+        pytest.param({"account": "acct_other"}, WrongAccount, id="the key is of another account"),
+        pytest.param({"staging": "file/staging"}, StagingError, id="the disk takes nothing"),
+    ],
+)
+def test_while_nothing_can_be_read_every_event_waits_however_often_it_is_tried(
+    sandbox: Sandbox, account: Account, options: dict[str, Any], error: type[Exception]
+) -> None:
+    (account.folder / "file").touch()
+    insert_events(account.state, [event(n, "customer", one) for n, one in enumerate(ids(account, "customers", 3))])
+    for attempt in range(10):
+        with pytest.raises(error):
+            work_off(account, sandbox.stripe, at=NOW + timedelta(minutes=20 * attempt), **options)
+    assert set(rows(account).values()) == {("pending", f"nothing could be read: {error.__name__}")}
+    at = NOW + timedelta(minutes=181)
+    assert work_off(account, sandbox.stripe, at=at).events == 0, "not before the back-off is over"
+    assert work_off(account, sandbox.stripe, at=at + timedelta(minutes=14)).events == 3
 
 
 @pytest.mark.parametrize("lost", ["charges", "invoice_lines"])
@@ -239,9 +281,11 @@ def test_a_run_leaves_later_events_and_callbacks_of_mavera_alone(sandbox: Sandbo
 
 def test_callbacks_are_done_when_mavera_was_read_and_wait_when_it_was_not(account: Account) -> None:
     insert_events(account.state, [event(1, "generation", "gen_1", origin="mavera")])
-    with pytest.raises(ConnectionError), callbacks(account.state, now=lambda: NOW, worker="run"):
-        raise ConnectionError
-    assert rows(account)["evt_1"] == ("pending", "Mavera could not be read")
-    with callbacks(account.state, now=lambda: NOW + timedelta(minutes=2), worker="run") as called:
+    for attempt in range(10):
+        at = NOW + timedelta(minutes=20 * attempt)
+        with pytest.raises(ConnectionError), callbacks(account.state, now=lambda at=at: at, worker="run"):
+            raise ConnectionError
+        assert rows(account)["evt_1"] == ("pending", "Mavera could not be read")
+    with callbacks(account.state, now=lambda: NOW + timedelta(minutes=200), worker="run") as called:
         assert called == 1
     assert rows(account)["evt_1"] == ("done", None)

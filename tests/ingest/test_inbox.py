@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from ingest.inbox import Batch, claim, fail, finish, prune, replay
+from ingest.inbox import Batch, claim, fail, finish, give_back, prune, replay
+from ingest.inbox_tick import waiting
 from resources.state import State
 from resources.state.inbox import InboxRow, inbox, insert_events, pending_count
 from tests.activation.databases import fresh_database
@@ -147,6 +148,20 @@ def test_an_event_whose_workers_die_silently_is_set_aside_too(state: State) -> N
     assert statuses(state) == {"evt_1": "poison"}
 
 
+def test_events_that_are_given_back_lose_no_attempt_and_wait_ever_longer(state: State) -> None:
+    insert_events(state, [row("evt_1")])
+    now, pauses = NOW, []
+    for _ in range(9):
+        batch = claim(state, worker="a", now=now)
+        assert give_back(state, batch.objects, worker="a", reason="Stripe is away", now=now) == 1
+        pause = next(m for m in range(1, 60) if waiting(state, now=now + timedelta(minutes=m)).events)
+        pauses.append(pause)
+        now += timedelta(minutes=pause)
+    assert pauses == [1, 1, 2, 4, 8, 15, 15, 15, 15]
+    assert len(claim(state, worker="a", now=now, max_attempts=1).objects) == 1
+    assert give_back(state, [], worker="a", reason="nothing", now=now) == 0
+
+
 def _settled(state: State) -> None:
     """One event of each kind: done, poison, ignored, quarantined, waiting; a minute apart."""
     for minute, (name, status) in enumerate(
@@ -161,34 +176,26 @@ def _settled(state: State) -> None:
     insert_events(state, [row("evt_waiting", object_id="waiting", at=NOW + timedelta(minutes=4))])
 
 
-def test_replay_by_time_takes_what_was_worked_off_and_only_once(state: State) -> None:
+def test_replay_takes_poison_and_only_once(state: State) -> None:
     _settled(state)
     later = NOW + timedelta(hours=1)
-    assert replay(state, now=later, since=NOW, until=NOW + timedelta(minutes=1)) == 1
-    assert replay(state, now=later, since=NOW, until=NOW + timedelta(minutes=1)) == 0
-    assert replay(state, now=later, since=NOW) == 1
+    assert replay(state, now=later) == 1
+    assert replay(state, now=later) == 0
     assert statuses(state) == {
-        "evt_done": "pending",
+        "evt_done": "done",
         "evt_poison": "pending",
         "evt_ignored": "ignored",
         "evt_other": "quarantined",
         "evt_waiting": "pending",
     }
-    assert ids(claim(state, worker="a", now=later)) == [("evt_done",), ("evt_poison",), ("evt_waiting",)]
+    assert ids(claim(state, worker="a", now=later, max_attempts=1)) == [("evt_poison",), ("evt_waiting",)]
 
 
-def test_replay_by_id_also_takes_what_was_put_aside(state: State) -> None:
+def test_replay_by_id_takes_whatever_is_settled(state: State) -> None:
     _settled(state)
-    named = ["evt_ignored", "evt_other", "evt_waiting", "evt_unknown"]
-    assert replay(state, now=NOW, event_ids=named) == 2
+    named = ["evt_done", "evt_ignored", "evt_other", "evt_waiting", "evt_unknown"]
+    assert replay(state, now=NOW, event_ids=named) == 3
     assert replay(state, now=NOW, event_ids=named) == 0
-
-
-def test_replay_must_be_told_what(state: State) -> None:
-    with pytest.raises(ValueError, match="event ids or a time range"):
-        replay(state, now=NOW)
-    with pytest.raises(ValueError, match="event ids or a time range"):
-        replay(state, now=NOW, event_ids=["evt_1"], since=NOW)
 
 
 def test_pruning_forgets_settled_events_and_never_waiting_or_poisoned_ones(state: State) -> None:

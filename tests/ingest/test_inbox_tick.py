@@ -1,10 +1,11 @@
 """A tick of the inbox sensor: when a run is asked for, and that it is asked for once."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 
-from ingest.inbox import claim, fail, finish, replay
+from ingest.inbox import claim, fail, finish, give_back, replay
 from ingest.inbox_tick import Waiting, decide, waiting
 from ingest.tables import RAW_TABLES
 from ingest.webhooks.routes import TABLE_OF, Due, due_for
@@ -78,17 +79,22 @@ def test_the_same_events_are_asked_for_once_and_again_when_their_run_died() -> N
     assert other.run_key == "inbox:def"
 
 
-def test_a_retry_and_a_replay_are_another_set_and_a_claim_hides_it(state: State) -> None:
+@pytest.mark.parametrize("returned", [fail, give_back])
+def test_a_retry_and_a_replay_are_another_set_and_a_claim_hides_it(
+    state: State, returned: Callable[..., int]
+) -> None:
     insert_events(state, [row("evt_1")])
     first = waiting(state, now=NOW)
     assert (first.events, first.oldest, first.due.tables) == (1, NOW, {"subscriptions", "subscription_items"})
     batch = claim(state, worker="a", now=NOW)
     assert waiting(state, now=NOW).events == 0
-    fail(state, batch.objects, worker="a", reason="x", now=NOW, retry_seconds=0)
-    second = waiting(state, now=NOW)
-    finish(state, claim(state, worker="a", now=NOW).objects, worker="a", now=NOW)
-    replay(state, now=NOW, event_ids=["evt_1"])
-    third = waiting(state, now=NOW)
+    returned(state, batch.objects, worker="a", reason="x", now=NOW)
+    later = NOW + timedelta(minutes=1)
+    second = waiting(state, now=later)
+    finish(state, claim(state, worker="a", now=later).objects, worker="a", now=later)
+    later += timedelta(minutes=1)
+    replay(state, now=later, event_ids=["evt_1"])
+    third = waiting(state, now=later)
     assert len({first.fingerprint, second.fingerprint, third.fingerprint}) == 3
 
 

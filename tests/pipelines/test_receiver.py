@@ -1,5 +1,6 @@
 """The receiver as it is started by hand, and the way of an event from there to a fresh segment."""
 
+import json
 import os
 import re
 import signal
@@ -16,17 +17,21 @@ import httpx
 import orjson
 import pytest
 import sqlalchemy as sa
+from typer.testing import CliRunner
 
 from ingest.webhooks import sign_stripe
-from pipelines.definitions import build_definitions
+from pipelines.answer import Exit
+from pipelines.cli import app
+from pipelines.definitions import build_definitions, resources_of
 from pipelines.runner import run_job
 from pipelines.sensors import webhook_inbox
 from pipelines.settings import Settings
 from resources.lake import Lake
 from resources.progress import Silent
 from resources.state import State
-from resources.state.inbox import inbox
+from resources.state.inbox import inbox, insert_events
 from sandbox.launch import Sandbox
+from tests.ingest.test_inbox import row
 from tests.ingest.webhook_events import event_bytes
 
 SettingsFor = Callable[..., Settings]
@@ -95,6 +100,39 @@ def test_it_serves_its_paths_and_ends_when_told_with_everything_stored(
     assert refused.endswith("reason='signature: no match' status=400 times=1")
     assert stopped == "Stopped; every answered event is stored."
     assert stored(settings_for()) == {"evt_1": "pending", "evt_3": "quarantined"}
+
+
+@pytest.mark.parametrize(
+    ("named", "exit_code", "told", "waiting"),
+    [
+        pytest.param([], Exit.DONE, {"replayed": 1, "not_replayed": 0}, {"evt_poison"}, id="all that is poison"),
+        pytest.param(["evt_done"], Exit.DONE, {"replayed": 1, "not_replayed": 0}, {"evt_done"}, id="by its id"),
+        pytest.param(
+            ["evt_poison", "evt_none"],
+            Exit.FAILED,
+            {"replayed": 1, "not_replayed": 1},
+            {"evt_poison"},
+            id="one that is not there",
+        ),
+    ],
+)
+def test_a_person_lets_events_wait_again(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    settings_for: SettingsFor,
+    named: list[str],
+    exit_code: Exit,
+    told: dict[str, int],
+    waiting: set[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    state = resources_of(settings_for(), Silent())["state"].open()
+    insert_events(state, [row(f"evt_{status}", object_id=status, status=status) for status in ("done", "poison")])
+    state.close()
+    result = CliRunner().invoke(app, ["webhooks", "replay", *named, "--json"])
+    assert (result.exit_code, json.loads(result.stdout)) == (exit_code, told)
+    assert {event for event, status in stored(settings_for()).items() if status == "pending"} == waiting
 
 
 @pytest.mark.parametrize(
