@@ -129,7 +129,13 @@ def _subscriptions(subscriptions: nw.LazyFrame[Any], now: int) -> nw.LazyFrame[A
     known = subscriptions.filter(~column("customer").is_null())
     return known.with_columns(
         **{name: flag.cast(nw.Int64) for name, flag in flags.items()},
-        end=nw.coalesce(column("ended_at"), column("canceled_at"), column("created")),
+        end=nw.coalesce(
+            column("ended_at"),
+            column("canceled_at"),
+            # Stripe writes neither when retries end unpaid.
+            nw.when(status == "unpaid").then(column("current_period_start")),
+            column("created"),
+        ),
         reason=reason,
         feedback=feedback,
         live_end=nw.when(live).then(column("current_period_end")),

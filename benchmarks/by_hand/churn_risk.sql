@@ -11,7 +11,8 @@ flagged AS (
         coalesce(cancellation_reason, '') AS reason, coalesce(cancellation_feedback, '') AS feedback,
         coalesce(collection_method = 'send_invoice', false) AS sent,
         pause_behavior IS NOT NULL AND NOT coalesce(pause_resumes_at <= now, false) AS pausing,
-        coalesce(ended_at, canceled_at, created) AS finish
+        coalesce(ended_at, canceled_at, CASE WHEN status = 'unpaid' THEN current_period_start END, created)
+            AS finish
     FROM subscriptions, t
     WHERE customer IS NOT NULL
 ),

@@ -8,10 +8,14 @@ from typing import Any
 
 import pytest
 
+from segments.cells import Population
 from segments.churn import churn_risk
 from segments.inputs import COLUMNS
+from segments.retention_cells import retention_groups
 from segments.risk_catalogue import FEEDBACK, SIGNALS
 from segments.signals import COUNTS
+from segments.thresholds import Thresholds
+from segments.tier_cells import Revenue
 from tests.segments.raw import AS_OF, ENGINES, at, by_key, on, raw, segment
 
 DAY = timedelta(days=1)
@@ -517,6 +521,25 @@ def test_since_is_when_the_state_began() -> None:
     assert found["at risk stays for 28 days"]["since"] == AS_OF - 10 * DAY
     assert found["cancelled, reason failed"]["since"] == AS_OF - 40 * DAY
     assert found["past due is involuntary"]["since"] == AS_OF
+    # Two years a customer, unpaid since the period that began 10 days ago.
+    assert found["unpaid is churn"]["since"] == AS_OF - 10 * DAY
+
+
+def test_a_customer_whose_retries_ended_unpaid_is_asked_for_the_payment() -> None:
+    customers = [f"cus_{number}" for number in range(30)]
+    unpaid = ({**MONTHLY, "status": "unpaid", "created": at("2024-05-01"), "customer": key} for key in customers)
+    tiers = segment("mrr_tiers", *({"customer": key, "tier": "none", "previous_tier": "smb"} for key in customers))
+    risk = churn_risk(
+        raw("subscriptions", *unpaid),
+        tiers,
+        *[None] * 5,
+        reporting_currency="usd",
+        as_of=AS_OF,
+    )
+    population = Population(tiers["customer"])
+    codes = population.codes(risk["customer"])
+    groups, _ = retention_groups(codes, Revenue(population, tiers), risk, as_of=AS_OF, thresholds=Thresholds())
+    assert [(cohort, tier, len(rows)) for cohort, tier, rows in groups] == [("payment_recovery", "smb", 30)]
 
 
 @pytest.mark.parametrize(
