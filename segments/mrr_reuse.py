@@ -1,8 +1,9 @@
 """Which rows of an earlier MRR table still hold, so that a run computes only what can have changed.
 
-A figure follows from the subscription, the prices and coupons it names, the customer's discount, the rule set and
-the time. So a row holds while none of these objects has changed, the rule set is the same, the figure was
-complete, and no time has passed at which a trial, pause, discount or end begins or runs out (`next_change`).
+A figure follows from the subscription, the prices and coupons it names, the customer's discount, the rule set, the
+code and the time. So a row holds while none of these objects has changed, rule set and code are the same, the
+figure was complete, and no time has passed at which a trial, pause, discount or end begins or runs out
+(`next_change`).
 """
 
 import json
@@ -13,6 +14,7 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from segments.rules import rules
 from segments.tables import SEGMENT_TABLES, TIMESTAMP
 
 __all__ = ["ChangedIds", "still_valid"]
@@ -66,7 +68,8 @@ def still_valid(
 def _holds(earlier: pa.Table, as_of: datetime, profile: str) -> pa.ChunkedArray:
     now = pa.scalar(as_of, TIMESTAMP)
     quiet = pc.fill_null(pc.greater(earlier["next_change"].cast(TIMESTAMP), now), True)
-    same = pc.and_(pc.equal(earlier["profile"], profile), pc.less_equal(earlier["as_of"].cast(TIMESTAMP), now))
+    ruled = pc.and_(pc.equal(earlier["profile"], profile), pc.equal(earlier["rules"], rules()))
+    same = pc.and_(ruled, pc.less_equal(earlier["as_of"].cast(TIMESTAMP), now))
     net = pc.invert(pc.match_substring(earlier["reasons"], "gross_of_inclusive_tax"))
     return pc.and_(pc.and_(quiet, same), pc.and_(earlier["complete"], net))
 

@@ -25,15 +25,15 @@ from segments.mrr_plain import PlainPrices, PlainRows
 from segments.mrr_reuse import ChangedIds, still_valid
 from segments.mrr_stated_tax import item_ids, line_columns, stated_taxes
 from segments.profiles import Profile, resolve_profile
+from segments.rules import rules
 from segments.tables import SEGMENT_TABLES, TIMESTAMP
 
 __all__ = ["ChangedIds", "subscription_mrr_table"]
 
 _SCHEMA = SEGMENT_TABLES["subscription_mrr"]
 _BATCH_ROWS = 65_536
-_VALUES = pa.schema(
-    [field for field in _SCHEMA if field.name not in ("subscription", "customer", "status", "profile", "as_of")]
-)
+_FROM_OUTSIDE = ("subscription", "customer", "status", "profile", "rules", "as_of")
+_VALUES = pa.schema([field for field in _SCHEMA if field.name not in _FROM_OUTSIDE])
 
 
 def subscription_mrr_table(
@@ -62,7 +62,7 @@ def subscription_mrr_table(
             `period_start`. Without them such figures are gross, and flagged.
         profile: name of a rule set, or one.
         previous: an earlier result. With `changed`, rows that cannot differ now are taken from it: complete ones
-            of unchanged objects, with no trial, pause, discount or end that begins or runs out in between.
+            of unchanged objects and rules, with no trial, pause, discount or end that begins or runs out between.
         changed: ids whose raw rows have changed since `previous`.
 
     Raises:
@@ -167,6 +167,7 @@ class _Calculation:
             "customer": batch["customer"],
             "status": batch["status"],
             "profile": pa.repeat(pa.scalar(self.profile.name), len(batch)),
+            "rules": pa.repeat(pa.scalar(rules()), len(batch)),
             "as_of": pa.repeat(pa.scalar(self.as_of, TIMESTAMP), len(batch)),
             **{name: values[name].combine_chunks() for name in _VALUES.names},
         }

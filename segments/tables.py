@@ -45,6 +45,7 @@ SEGMENT_TABLES: dict[str, pa.Schema] = {
             column("complete", _BOOL, "no part was unknown", required=True),
             column("reasons", _TEXT, "codes that explain the number, joined by '; '", required=True),
             column("profile", _TEXT, "rule set", required=True),
+            column("rules", _TEXT, "hash of the code that computed it", required=True),
             column("next_change", TIMESTAMP, "first later time at which it may change without new data"),
             column("as_of", TIMESTAMP, "time for which it holds", required=True),
         ],

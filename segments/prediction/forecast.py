@@ -8,8 +8,6 @@ changed. Not here: any of the steps.
 import hashlib
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from functools import cache
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -24,6 +22,7 @@ from segments.prediction.payments import Payments, payments_from_stripe
 from segments.prediction.probabilities import churn_probability
 from segments.prediction.record import ModelRecord, fit
 from segments.prediction.stripe_histories import from_stripe
+from segments.rules import rules
 from segments.tables import SEGMENT_TABLES
 
 __all__ = ["Forecast", "churn_forecast"]
@@ -105,21 +104,14 @@ def _held(earlier: pa.Table | None, inputs: str) -> tuple[ModelRecord, BacktestR
 
 
 def _digest(histories: Histories, payments: Payments, today: date) -> str:
-    """SHA-256 of all that model and back-test rest on."""
-    digest = hashlib.sha256(f"{_rules()} {today}".encode())
+    """SHA-256 of all that model and back-test rest on, the code among it."""
+    digest = hashlib.sha256(f"{rules()} {sklearn.__version__} {today}".encode())
     for part in (histories, payments):
         for name, column in vars(part).items():
             values = np.asarray(column)
             digest.update(f" {name} {len(values)} ".encode())
             digest.update(pd.util.hash_array(values).tobytes())
     return digest.hexdigest()
-
-
-@cache
-def _rules() -> str:
-    """The code that fits and tests, as a change of it changes the model: this package and scikit-learn."""
-    files = sorted(Path(__file__).parent.glob("*.py"))
-    return f"{hashlib.sha256(b''.join(file.read_bytes() for file in files)).hexdigest()} {sklearn.__version__}"
 
 
 def _model_table(model: ModelRecord, tested: BacktestRecord, inputs: str, as_of: datetime) -> pa.Table:

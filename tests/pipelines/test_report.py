@@ -193,7 +193,7 @@ def _rows() -> dict[str, Rows]:
         _cohort("save_offer", "smb", 3, 12_345),
     ]
     rows["segments/subscription_mrr"] = [
-        {"subscription": "sub_secret", "complete": True, "reasons": "", "profile": "default-v1"}
+        {"subscription": "sub_secret", "complete": True, "reasons": "", "profile": "default-v1", "rules": "a hash"}
     ]
     rows["mavera/plan"] = [
         {

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -86,12 +87,16 @@ def test_a_repeat_computes_what_changed_what_was_unknown_and_what_time_moved(
         pytest.param({"as_of": NOW - timedelta(days=1)}, id="an earlier time"),
         pytest.param({"without": "next_change"}, id="an earlier result of an older shape"),
         pytest.param({"changed": None}, id="nobody says what changed"),
+        pytest.param({"rules": "those of an earlier version"}, id="a correction of the rules"),
     ],
 )
 def test_nothing_of_an_earlier_result_is_kept(monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]) -> None:
     before = compute(raw([subscription(), subscription()]))
-    without = options.pop("without", None)
+    without, others = options.pop("without", None), options.pop("rules", None)
     earlier = before if without is None else before.drop_columns([without])
+    if others is not None:
+        place = before.schema.get_field_index("rules")
+        earlier = before.set_column(place, "rules", pa.array([others] * before.num_rows))
     counter = Counter(monkeypatch)
 
     compute(raw([subscription(), subscription()]), previous=earlier, **{"changed": ChangedIds(), **options})

@@ -268,7 +268,7 @@ def test_model_and_back_test_are_made_again_after_a_change(change: dict[str, Any
 
 def test_a_change_of_the_rules_makes_them_again(monkeypatch: pytest.MonkeyPatch) -> None:
     first = _account_with_ends()
-    monkeypatch.setattr(forecast, "_rules", lambda: "others")
+    monkeypatch.setattr(forecast, "rules", lambda: "others")
     assert not _account_with_ends(earlier=first).kept
 
 
