@@ -79,9 +79,18 @@ class Step:
         """The same with all columns and in memory, whatever the engine. Raises: TableMissingError."""
         return {_name(table): self.sources.whole(table) for table in self._readable(tables)}
 
-    def changed_since(self, earlier: "pa.Table | None", *tables: str) -> dict[str, frozenset[str]]:
-        """Ids of the rows of declared raw tables that were read since an earlier table was made."""
-        return {_name(table): self.sources.changed_since(table, earlier) for table in self._readable(tables)}
+    def changed(self) -> dict[str, frozenset[str]] | None:
+        """By declared raw table, read before: ids of rows that differ from what the last run made its table of.
+
+        None where that cannot be told.
+        """
+        found: dict[str, frozenset[str]] = {}
+        for table in self._readable(()):
+            ids = self.sources.changed_since(table, f"segments/{self.names[0]}")
+            if ids is None:
+                return None
+            found[_name(table)] = ids
+        return found
 
     def before(self, name: str | None = None) -> "pa.Table | None":
         """The table of this step as the last run left it; None before the first."""

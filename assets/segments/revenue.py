@@ -46,9 +46,13 @@ def subscription_mrr(step: Step) -> dg.MaterializeResult:
     if parts := step.parts(COLUMNS_OF_PARTS):
         table = subscription_mrr_in_parts(**parts, as_of=step.as_of)
     else:
-        previous = step.before()
-        changed = ChangedIds(**step.changed_since(previous))
-        table = rule(**step.whole(), as_of=step.as_of, previous=previous, changed=changed)
+        tables, changed = step.whole(), step.changed()
+        table = rule(
+            **tables,
+            as_of=step.as_of,
+            previous=step.before(),
+            changed=None if changed is None else ChangedIds(**changed),
+        )
     return step.made(table, incomplete=table.filter(~table["complete"].to_numpy()).num_rows)
 
 

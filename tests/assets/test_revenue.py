@@ -21,6 +21,7 @@ from tests.segments.billing import AS_OF, item, price, subscription
 from tests.segments.raw import raw
 
 FIRST = datetime.fromtimestamp(AS_OF, UTC)
+BEFORE = FIRST - timedelta(hours=1)
 SECOND = FIRST + timedelta(days=1)
 
 
@@ -37,6 +38,10 @@ def _subscription(number: int, amount: int, fetched_at: datetime) -> dict[str, A
     }
 
 
+_SUBSCRIPTIONS = [_subscription(number, 2_900, BEFORE) for number in range(50)]
+_CUSTOMERS = [{"id": f"cus_{number}", "fetched_at": BEFORE} for number in range(50)]
+
+
 def _store(lake: Lake, table: str, *rows: dict[str, Any]) -> None:
     lake.replace(f"stripe/{table}", raw(table, *rows), RAW_TABLES[table])
 
@@ -51,32 +56,43 @@ def _run(settings: Settings) -> pa.Table:
     return Lake(settings.lake).read("segments/subscription_mrr")
 
 
-def test_a_repeated_run_computes_only_the_subscription_that_changed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """An account of fifty subscriptions and customers, read up to `FIRST`, nothing made of it yet."""
     settings = Settings(_env_file=None, data_dir=tmp_path)
     lake, state = Lake(settings.lake), State(settings.state_url)
     state.migrate()
-    computed: list[list[str]] = []
+    for name in ("prices", "coupons", "invoice_lines"):
+        _store(lake, name)
+    _store(lake, "customers", *_CUSTOMERS)
+    _store(lake, "subscriptions", *_SUBSCRIPTIONS)
+    _read_up_to(state, FIRST)
+    return settings
+
+
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The subscriptions that each computation took."""
+    found: list[list[str]] = []
     table = mrr_table._Calculation.table
 
     def counted(calculation: Any, rows: pa.Table) -> pa.Table:
-        computed.append(rows["id"].to_pylist())
+        found.append(rows["id"].to_pylist())
         return table(calculation, rows)
 
     monkeypatch.setattr(mrr_table._Calculation, "table", counted)
-    before = FIRST - timedelta(hours=1)
-    for name in ("prices", "coupons", "invoice_lines"):
-        _store(lake, name)
-    _store(lake, "customers", *({"id": f"cus_{number}", "fetched_at": before} for number in range(50)))
-    _store(lake, "subscriptions", *(_subscription(number, 2_900, before) for number in range(50)))
-    _read_up_to(state, FIRST)
+    return found
+
+
+def test_a_repeated_run_computes_only_the_subscription_that_changed(
+    settings: Settings, computed: list[list[str]]
+) -> None:
     first = _run(settings)
 
-    rows = [_subscription(number, 2_900, before) for number in range(50)]
+    rows = list(_SUBSCRIPTIONS)
     rows[7] = _subscription(7, 4_900, FIRST + timedelta(hours=1))
-    _store(lake, "subscriptions", *rows, _subscription(50, 900, FIRST + timedelta(hours=2)))
-    _read_up_to(state, SECOND)
+    _store(Lake(settings.lake), "subscriptions", *rows, _subscription(50, 900, FIRST + timedelta(hours=2)))
+    _read_up_to(State(settings.state_url), SECOND)
     second = _run(settings)
 
     assert [len(computed[0]), *map(sorted, computed[1:])] == [50, ["sub_50", "sub_7"]]
@@ -84,3 +100,51 @@ def test_a_repeated_run_computes_only_the_subscription_that_changed(
     assert figures == {f"sub_{number}": 2_900 for number in range(50)} | {"sub_7": 4_900, "sub_50": 900}
     assert set(first["as_of"].to_pylist()) == {FIRST}
     assert set(second["as_of"].to_pylist()) == {SECOND}
+
+
+_EARLIER = BEFORE - timedelta(minutes=5)
+
+
+@pytest.mark.parametrize(
+    ("table", "row", "recomputed"),
+    [
+        pytest.param(
+            "subscriptions",
+            _subscription(7, 4_900, _EARLIER),
+            ["sub_7"],
+            id="read by an extraction that failed, stored by the one that went on after the segments",
+        ),
+        pytest.param("customers", {"id": "cus_9", "fetched_at": _EARLIER}, ["sub_9"], id="the same of a customer"),
+        pytest.param(
+            "customers", {"id": "cus_9", "fetched_at": BEFORE, "deleted": True}, ["sub_9"], id="a tombstone"
+        ),
+        pytest.param("subscriptions", _SUBSCRIPTIONS[7], [], id="the same row in another file"),
+    ],
+)
+def test_what_was_stored_since_is_computed_however_long_ago_it_was_read(
+    table: str, row: dict[str, Any], recomputed: list[str], settings: Settings, computed: list[list[str]]
+) -> None:
+    _run(settings)
+
+    rows = {each["id"]: each for each in (_CUSTOMERS if table == "customers" else _SUBSCRIPTIONS)}
+    _store(Lake(settings.lake), table, *{**rows, row["id"]: row}.values())
+    _read_up_to(State(settings.state_url), SECOND)
+    _run(settings)
+
+    assert computed[1:] == [recomputed]
+
+
+@pytest.mark.parametrize("lost", ["*.parquet", "_delta_log/*0.json"])
+def test_all_is_computed_when_the_version_that_it_was_made_from_is_gone(
+    lost: str, settings: Settings, computed: list[list[str]]
+) -> None:
+    _run(settings)
+    lake = Lake(settings.lake)
+    old = sorted(Path(lake.path("stripe/subscriptions")).glob(lost))
+    _store(lake, "subscriptions", *_SUBSCRIPTIONS)
+    lake.open("stripe/subscriptions").create_checkpoint()
+    for file in old:
+        file.unlink()
+    _run(settings)
+
+    assert [len(rows) for rows in computed] == [50, 50]
