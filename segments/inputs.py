@@ -76,7 +76,7 @@ COLUMNS: Final[dict[str, pa.Schema]] = {
     "mrr_tiers_before": _segment(
         "mrr_tiers", "customer tier previous_tier since mrr_minor opening_minor amounts reporting_currency"
     ),
-    "mrr_tiers": _segment("mrr_tiers", "customer tier mrr_minor mrr_committed_minor movement"),
+    "mrr_tiers": _segment("mrr_tiers", "customer tier mrr_minor mrr_committed_minor"),
     "churn_risk": _segment("churn_risk", "customer state kind since"),
     "customer_markets": _segment("customer_markets", "customer country region currency confidence"),
     "growth": _segment("growth", "customer candidate"),

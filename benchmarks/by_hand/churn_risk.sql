@@ -172,7 +172,7 @@ joined AS (
         coalesce(attempts, 0) AS attempts, oldest_open, coalesce(open_disputes, 0) AS open_disputes,
         coalesce(card_expiring, 0) AS card_expiring, coalesce(coupon_ending, 0) AS coupon_ending,
         coalesce(downgrade, false) AS downgrade, coalesce(contraction, false) AS contraction,
-        coalesce(expansion, false) AS expansion, mrr_minor, mrr_committed_minor, movement
+        coalesce(expansion, false) AS expansion, mrr_minor, mrr_committed_minor
     FROM people
     CROSS JOIN t
     LEFT JOIN failed USING (customer)
@@ -200,7 +200,7 @@ signs AS (
             AS is_overdue_charge,
         live > 0 AND overdue_invoices > 0 AS is_open_invoices,
         open_disputes > 0 AS is_open_dispute,
-        live > 0 AND (downgrade OR coalesce(movement = 'contraction', false)) AS is_downgrade,
+        live > 0 AND downgrade AS is_downgrade,
         live > 0 AND contraction AS is_contraction,
         live > 0 AND coupon_ending > 0 AS is_coupon_ending,
         live > 0 AND paused > 0 AS is_paused,

@@ -16,6 +16,7 @@ from segments.risk_catalogue import FEEDBACK, SIGNALS
 from segments.signals import COUNTS
 from segments.thresholds import Thresholds
 from segments.tier_cells import Revenue
+from segments.tiers import mrr_tiers
 from tests.segments.raw import AS_OF, ENGINES, at, by_key, on, raw, segment
 
 DAY = timedelta(days=1)
@@ -357,9 +358,6 @@ CASES: dict[str, Case] = {
     "growth lowers the score, not below zero": Case(
         "healthy", "unknown", 0, ("expansion",), months=(("2026-04-01", 1200, 1200), ("2026-01-01", 1000, 1000))
     ),
-    "the tier's movement is a downgrade too": Case(
-        "healthy", "unknown", 10, ("downgrade",), tier={"movement": "contraction"}
-    ),
     "a discount ends before the invoice": Case(
         "healthy", "unknown", 0, ("coupon_ending",), ({**MONTHLY, "billing": json.dumps(_COUPON)},)
     ),
@@ -540,6 +538,23 @@ def test_a_customer_whose_retries_ended_unpaid_is_asked_for_the_payment() -> Non
     codes = population.codes(risk["customer"])
     groups, _ = retention_groups(codes, Revenue(population, tiers), risk, as_of=AS_OF, thresholds=Thresholds())
     assert [(cohort, tier, len(rows)) for cohort, tier, rows in groups] == [("payment_recovery", "smb", 30)]
+
+
+def test_a_new_coupon_is_no_downgrade_and_a_second_run_on_the_same_data_agrees() -> None:
+    def mrr(amount: str) -> Any:
+        row = {"subscription": "s", "customer": "cus_1", "currency": "usd", "mrr": amount, "mrr_committed": amount}
+        return segment("subscription_mrr", {**row, "complete": True})
+
+    tiers, risk = mrr_tiers(mrr("5000"), None, rates={}, reporting_currency="usd", as_of=AS_OF), None
+    seen = []
+    for movement in ("contraction", "none"):
+        tiers = mrr_tiers(mrr("4500"), None, rates={}, reporting_currency="usd", previous=tiers, as_of=AS_OF)
+        assert tiers["movement"].to_pylist() == [movement]
+        subscriptions = raw("subscriptions", {"customer": "cus_1", **MONTHLY})
+        given = (subscriptions, tiers, *[None] * 5)
+        risk = churn_risk(*given, previous=risk, reporting_currency="usd", as_of=AS_OF)
+        seen += risk.select(["signals", "score", "state"]).to_pylist()
+    assert seen == [{"signals": "", "score": 0, "state": "healthy"}] * 2
 
 
 @pytest.mark.parametrize(
