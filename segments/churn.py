@@ -9,7 +9,7 @@ null is unknown, never voluntary, and one by dispute is neither.
 """
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 import narwhals as nw
 import pyarrow as pa
@@ -22,9 +22,6 @@ from segments.tables import SEGMENT_TABLES
 from segments.thresholds import ChurnThresholds, RiskPoints
 
 __all__ = ["churn_risk"]
-
-
-_QUARTER_DAYS: Final = 85
 
 
 def churn_risk(
@@ -109,14 +106,13 @@ def _conditions(now: int, limits: ChurnThresholds) -> dict[str, nw.Expr]:
     cycle = column("cycle_days")
     grown_cycle = nw.max_horizontal(cycle * limits.overdue_cycles, cycle + limits.overdue_grace_days)
     charged = (column("mrr_minor") > 0) & (column("trialing") == 0) & (column("sent_invoices") == 0) & (cycle > 0)
-    near = (column("next_renewal") > now) & (column("next_renewal") <= now + limits.renewal_days * DAY)
     tests = {
         **some,
         "failed_payment": column("failed_recent") > 0,
         "overdue_charge": charged & ((now - column("last_paid")) > grown_cycle * DAY),
         "open_invoices": column("overdue_invoices") > 0,
         "open_dispute": column("open_disputes") > 0,
-        "renewal_due": near & (cycle > _QUARTER_DAYS) & (column("scheduled") == 0),
+        "renewal_due": (column("long_renewal") <= now + limits.renewal_days * DAY) & (column("scheduled") == 0),
         "new_customer": column("first_start") > now - limits.new_customer_days * DAY,
         "scheduled_cancel": column("scheduled") > 0,
         "payment_disputed": (column("live") == 0) & (column("ended_reason") == "payment_disputed"),
@@ -231,11 +227,10 @@ def _kind() -> nw.Expr:
 def _at_risk() -> nw.Expr:
     """MRR that may be lost: all of it, or the part whose end is scheduled; null when the MRR is unknown."""
     column = nw.col
-    leaving = column("mrr_minor") - column("mrr_committed_minor")
     return (
         nw.when(column("state").is_in(["at_risk", "past_due"]))
         .then(column("mrr_minor"))
         .when(column("state") == "scheduled_cancel")
-        .then(nw.when(leaving > 0).then(leaving).otherwise(column("mrr_minor")))
+        .then(column("mrr_minor") - column("mrr_committed_minor"))
         .otherwise(0)
     )

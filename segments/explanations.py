@@ -71,7 +71,7 @@ def explanation(now: int) -> nw.Expr:
         "contraction": nw.lit("MRR fell by over a tenth in three months"),
         "coupon_ending": nw.lit("a discount ends by the next invoice"),
         "paused": nw.lit("collection is paused"),
-        "renewal_due": text("renews in ", days(column("next_renewal") - now), " days"),
+        "renewal_due": text("renews in ", days(column("long_renewal") - now), " days"),
         "new_customer": text("customer for ", days(now - column("first_start")), " days"),
         "expansion": nw.lit("MRR rose by over a tenth in three months"),
         "scheduled_cancel": nw.lit("a cancellation is scheduled"),

@@ -23,6 +23,7 @@ __all__ = ["COUNTS", "HARD_DECLINES", "LIVE", "customer_signals"]
 LIVE: Final = ("active", "trialing", "past_due", "paused")
 """Statuses of subscriptions that still run. `unpaid` and `canceled` are churn by Stripe's definition."""
 _ENDED: Final = ("canceled", "unpaid", "incomplete_expired")
+_QUARTER_DAYS: Final = 85
 _VOLUNTARY: Final = ("cancellation_requested", "canceled_by_retention_policy")
 
 HARD_DECLINES: Final = frozenset(
@@ -77,8 +78,9 @@ def customer_signals(
 ) -> nw.LazyFrame[Any]:
     """A row for each customer with a subscription.
 
-    Besides `COUNTS`: `first_start`, `next_renewal`, `next_invoice`, `ended_at`, `last_paid`, `oldest_open`, all in
-    seconds, `cycle_days`, `ended_reason`, `ended_feedback`, `scheduled_feedback`.
+    Besides `COUNTS`: `first_start`, `next_renewal`, `long_renewal` (the next one of a plan longer than a quarter),
+    `next_invoice`, `ended_at`, `last_paid`, `oldest_open`, all in seconds, `cycle_days`, `ended_reason`,
+    `ended_feedback`, `scheduled_feedback`.
     """
     now = int(as_of.timestamp())
     subscriptions = settled(_subscriptions(sources["subscriptions"], now))
@@ -126,6 +128,7 @@ def _subscriptions(subscriptions: nw.LazyFrame[Any], now: int) -> nw.LazyFrame[A
         "trialing": live & (status == "trialing"),
         "sent_invoices": live & (column("collection_method") == "send_invoice").fill_null(False),
     }
+    cycle = whole(column("current_period_end") - column("current_period_start") + DAY // 2, DAY)
     known = subscriptions.filter(~column("customer").is_null())
     return known.with_columns(
         **{name: flag.cast(nw.Int64) for name, flag in flags.items()},
@@ -139,6 +142,9 @@ def _subscriptions(subscriptions: nw.LazyFrame[Any], now: int) -> nw.LazyFrame[A
         reason=reason,
         feedback=feedback,
         live_end=nw.when(live).then(column("current_period_end")),
+        long_end=nw.when(live & (cycle > _QUARTER_DAYS) & (column("current_period_end") > now)).then(
+            column("current_period_end")
+        ),
         scheduled_feedback=nw.when(live & leaving).then(feedback).otherwise(nw.lit("")),
         charged_end=nw.when(
             live
@@ -146,9 +152,7 @@ def _subscriptions(subscriptions: nw.LazyFrame[Any], now: int) -> nw.LazyFrame[A
             & (status != "paused")
             & ~(column("collection_method") == "send_invoice").fill_null(False)
         ).then(column("current_period_end")),
-        cycle_days=nw.when(live)
-        .then(whole(column("current_period_end") - column("current_period_start") + DAY // 2, DAY))
-        .otherwise(0),
+        cycle_days=nw.when(live).then(cycle).otherwise(0),
     )
 
 
@@ -162,6 +166,7 @@ def _people(subscriptions: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
             *(column(name).sum() for name in counted),
             column("start").min().alias("first_start"),
             column("live_end").min().alias("next_renewal"),
+            column("long_end").min().alias("long_renewal"),
             column("charged_end").min().alias("next_invoice"),
             column("cycle_days").max(),
             column("scheduled_feedback").max(),

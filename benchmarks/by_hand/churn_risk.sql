@@ -41,6 +41,8 @@ people AS (
         count(*) FILTER (alive AND sent) AS sent_invoices,
         min(coalesce(start_date, created)) AS first_start,
         min(current_period_end) FILTER (alive) AS next_renewal,
+        min(current_period_end) FILTER (alive AND current_period_end > now AND epoch(current_period_end)
+            - epoch(current_period_start) + 43200 >= 86 * 86400) AS long_renewal,
         min(current_period_end) FILTER (alive AND NOT leaving AND status <> 'paused' AND NOT sent) AS next_invoice,
         max(CASE WHEN alive THEN floor((epoch(current_period_end) - epoch(current_period_start) + 43200) / 86400)
             ELSE 0 END)::BIGINT AS cycle_days,
@@ -204,8 +206,7 @@ signs AS (
         live > 0 AND contraction AS is_contraction,
         live > 0 AND coupon_ending > 0 AS is_coupon_ending,
         live > 0 AND paused > 0 AS is_paused,
-        coalesce(live > 0 AND next_renewal > now AND next_renewal <= now + INTERVAL 30 DAY AND cycle_days > 85
-            AND scheduled = 0, false) AS is_renewal_due,
+        coalesce(live > 0 AND long_renewal <= now + INTERVAL 30 DAY AND scheduled = 0, false) AS is_renewal_due,
         coalesce(live > 0 AND first_start > now - INTERVAL 90 DAY, false) AS is_new_customer,
         live > 0 AND expansion AS is_expansion,
         live > 0 AND scheduled > 0 AS is_scheduled_cancel,
@@ -295,7 +296,7 @@ kinds AS (
             CASE WHEN is_coupon_ending THEN 'a discount ends by the next invoice' END,
             CASE WHEN is_paused THEN 'collection is paused' END,
             CASE WHEN is_renewal_due THEN 'renews in '
-                || floor((epoch(next_renewal) - epoch(now) + 1) / 86400)::BIGINT || ' days' END,
+                || floor((epoch(long_renewal) - epoch(now) + 1) / 86400)::BIGINT || ' days' END,
             CASE WHEN is_new_customer THEN 'customer for '
                 || floor((epoch(now) - epoch(first_start) + 1) / 86400)::BIGINT || ' days' END,
             CASE WHEN is_expansion THEN 'MRR rose by over a tenth in three months' END,
@@ -315,8 +316,7 @@ SELECT
     CASE WHEN state = 'canceled' THEN coalesce(ended_at, now) ELSE now END AS since,
     CASE
         WHEN state IN ('at_risk', 'past_due') THEN mrr_minor
-        WHEN state = 'scheduled_cancel' AND mrr_minor > mrr_committed_minor THEN mrr_minor - mrr_committed_minor
-        WHEN state = 'scheduled_cancel' THEN mrr_minor
+        WHEN state = 'scheduled_cancel' THEN mrr_minor - mrr_committed_minor
         ELSE 0
     END AS mrr_at_risk_minor,
     'usd' AS reporting_currency, next_renewal, now AS as_of

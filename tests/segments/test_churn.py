@@ -88,6 +88,20 @@ CASES: dict[str, Case] = {
         ({**ANNUAL, "current_period_start": AS_OF - 345 * DAY, "current_period_end": AS_OF + 20 * DAY},),
         charges=(_paid(345),),
     ),
+    "the renewal of a monthly plan beside an annual one is none of a long plan": Case(
+        "healthy", "unknown", 0, NO_SIGNALS, ({**MONTHLY, "current_period_end": AS_OF + 5 * DAY}, ANNUAL)
+    ),
+    "the renewal of an annual plan is told beside a monthly one": Case(
+        "healthy",
+        "unknown",
+        0,
+        ("renewal_due",),
+        (
+            {**MONTHLY, "current_period_end": AS_OF + 5 * DAY},
+            {**ANNUAL, "current_period_start": AS_OF - 345 * DAY, "current_period_end": AS_OF + 20 * DAY},
+        ),
+        charges=(_paid(20),),
+    ),
     "a monthly plan without a charge for 50 days": Case(
         "healthy", "unknown", 8, ("overdue_charge",), charges=(_paid(50),)
     ),
@@ -211,6 +225,7 @@ CASES: dict[str, Case] = {
         0,
         ("scheduled_cancel",),
         ({**MONTHLY, "cancel_at": AS_OF + 15 * DAY},),
+        tier={"mrr_committed_minor": 0},
         at_risk_minor=5_000,
     ),
     "scheduled by a far date that was asked for": Case(
@@ -219,7 +234,16 @@ CASES: dict[str, Case] = {
         0,
         ("scheduled_cancel",),
         ({**MONTHLY, "cancel_at": AS_OF + 300 * DAY, "canceled_at": AS_OF - DAY},),
+        tier={"mrr_committed_minor": 0},
         at_risk_minor=5_000,
+    ),
+    "a trial that is cancelled puts nothing of the paid plan beside it at risk": Case(
+        "scheduled_cancel",
+        "unknown",
+        0,
+        ("scheduled_cancel",),
+        ({**MONTHLY, "status": "trialing", "cancel_at_period_end": True}, MONTHLY),
+        at_risk_minor=0,
     ),
     "a fixed term is no cancellation": Case(
         "healthy", "unknown", 0, NO_SIGNALS, ({**MONTHLY, "cancel_at": AS_OF + 300 * DAY},)
@@ -500,6 +524,7 @@ def test_engines_agree_on_every_column() -> None:
             "an open invoice, attempts so far: 2; score 21.",
         ),
         ("cancelled, reason null", "Cancelled: no reason is recorded."),
+        ("the renewal of an annual plan is told beside a monthly one", "Healthy: renews in 20 days; score 0."),
         (
             "scheduled by request",
             "Leaving (voluntary): a cancellation is scheduled, customer's reason: too expensive; score 0.",
