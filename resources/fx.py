@@ -43,20 +43,27 @@ class RateRow(TypedDict):
 def read_rates(source: str, *, since: date, client: Callable[[], httpx.Client] | None = None) -> list[RateRow]:
     """Rates since a day, in order of day and currency, from a path or an http(s) address.
 
-    Raises: RatesError.
+    Besides, of each currency the last rate before that day: it holds until there is a later one.
+    Raises: RatesError, also when no currency has a rate since that day.
     """
     remote = urlsplit(source).scheme in ("http", "https")
     try:
         content = _download(source, client or _client) if remote else Path(source).read_bytes()
     except (httpx.HTTPError, OSError) as error:
         raise RatesError(f"exchange rates cannot be read from {source}: {error}") from error
+    found: list[RateRow] = []
+    before: dict[str, RateRow] = {}
     try:
-        rows = [row for row in _parse(_unzipped(content), source) if row["date"] >= since]
+        for row in _parse(_unzipped(content), source):
+            if row["date"] >= since:
+                found.append(row)
+            elif row["currency"] not in before or before[row["currency"]]["date"] < row["date"]:
+                before[row["currency"]] = row
     except (UnicodeDecodeError, zipfile.BadZipFile, csv.Error, ValueError) as error:
         raise RatesError(f"exchange rates of {source} are not readable: {error}") from error
-    if not rows:
+    if not found:
         raise RatesError(f"exchange rates of {source} have no day since {since}")
-    return sorted(rows, key=lambda row: (row["date"], row["currency"]))
+    return sorted([*before.values(), *found], key=lambda row: (row["date"], row["currency"]))
 
 
 def _client() -> httpx.Client:

@@ -32,7 +32,7 @@ class CrossRate:
 
     Attributes:
         rate: exact; None when unknown.
-        day: the day of the published rates; None when none was needed.
+        day: the day of the published rate, of two the older; None when none was needed.
         source: who published them.
         reason: "fx_rate_missing", "fx_rate_stale" or "currency_unknown"; None when the rate is known.
     """
@@ -97,7 +97,7 @@ class FxRates:
         return frozenset(self._quotes) | {BASE}
 
     def cross(self, base: str, quote: str, *, on: date | datetime, max_age_days: int | None = None) -> CrossRate:
-        """Units of `quote` per unit of `base` by the latest day up to `on` that has rates for both.
+        """Units of `quote` per unit of `base`, by the latest rate of each up to `on`; the older day is named.
 
         Args:
             base: currency converted from.
@@ -138,36 +138,20 @@ class FxRates:
             return CrossRate(base=str(base), quote=str(quote), rate=None, reason="currency_unknown")
         if known_base == known_quote:
             return CrossRate(base=known_base, quote=known_quote, rate=Fraction(1))
-        pair = [currency for currency in (known_base, known_quote) if currency != BASE]
-        day: date | None = on
-        while day is not None:
-            days = [self._latest_day(currency, day) for currency in pair]
-            if None in days:
-                break
-            oldest = min(each for each in days if each is not None)
-            if oldest == max(each for each in days if each is not None):
-                return self._at(known_base, known_quote, oldest)
-            day = oldest
-        return CrossRate(base=known_base, quote=known_quote, rate=None, reason="fx_rate_missing")
-
-    def _latest_day(self, currency: str, on: date) -> date | None:
-        quotes = self._quotes.get(currency)
-        place = quotes.latest(on) if quotes is not None else -1
-        return quotes.days[place] if quotes is not None and place >= 0 else None
-
-    def _at(self, base: str, quote: str, day: date) -> CrossRate:
-        per_euro: list[Fraction] = []
-        sources: list[str] = []
-        for currency in (base, quote):
+        rate, days, sources = Fraction(1), [], []
+        for currency, turned in ((known_base, True), (known_quote, False)):
             if currency == BASE:
-                per_euro.append(Fraction(1))
                 continue
-            quotes = self._quotes[currency]
-            rate, source = quotes.rates[quotes.latest(day)]
-            per_euro.append(rate)
+            quotes = self._quotes.get(currency, _Quotes())
+            place = quotes.latest(on)
+            if place < 0:
+                return CrossRate(base=known_base, quote=known_quote, rate=None, reason="fx_rate_missing")
+            per_euro, source = quotes.rates[place]
+            rate *= 1 / per_euro if turned else per_euro
+            days.append(quotes.days[place])
             sources.append(source)
         source = ", ".join(dict.fromkeys(sources))
-        return CrossRate(base=base, quote=quote, rate=per_euro[1] / per_euro[0], day=day, source=source)
+        return CrossRate(base=known_base, quote=known_quote, rate=rate, day=min(days), source=source)
 
 
 def _day(on: date | datetime) -> date:

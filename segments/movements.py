@@ -15,11 +15,11 @@ import narwhals as nw
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from segments.frames import beside, divide_half_up, frames, month_of, to_table
+from segments.frames import beside, divide_half_up, frames, month_of, rows, to_table
 from segments.rates import MonthlyRates
 from segments.tables import SEGMENT_TABLES
 
-__all__ = ["KINDS", "Waterfall", "movement_kind", "mrr_movements", "valued", "waterfall"]
+__all__ = ["KINDS", "Waterfall", "movement_kind", "mrr_movements", "unrated", "valued", "waterfall"]
 
 _LARGEST_DENOMINATOR: Final = 1_000_000
 """Rates are cut to fractions that cannot overflow 64 bits; the error is below a millionth of a millionth."""
@@ -106,7 +106,7 @@ def mrr_movements(
     """The table `mrr_movements`: a row for each customer and month in which MRR or its value changed.
 
     It covers the months of `rates` (`segments.rates.rates_by_month`) after the first, which only opens. A currency
-    that lacks a rate in one of them is left out. Lazy on every engine.
+    that lacks a rate in one of them is left out (`unrated` tells which). Lazy on every engine.
     """
     months = sorted(rates)
     column = nw.col
@@ -155,8 +155,7 @@ def valued(amounts: nw.LazyFrame[Any], rates: MonthlyRates, reporting_currency: 
 
     Rows of other months, and of a currency that lacks a rate in one of them, are left out.
     """
-    months = sorted(rates)
-    shared = set.intersection(*(set(rates[month]) for month in months)) | {reporting_currency}
+    months, shared = sorted(rates), _shared(rates, reporting_currency)
 
     def rate(day: date, currency: str) -> Fraction:
         exact = Fraction(1) if currency == reporting_currency else rates[day][currency][0]
@@ -179,6 +178,26 @@ def valued(amounts: nw.LazyFrame[Any], rates: MonthlyRates, reporting_currency: 
     )
     rated = amounts.join(beside(amounts, table), on=["currency", "month"], how="inner")
     return _times(_times(rated, "minor", "numerator", "denominator"), "next_minor", *table.column_names[-2:])
+
+
+def unrated(
+    customer_mrr_months: Any, *, rates: MonthlyRates, reporting_currency: str, as_of: datetime
+) -> dict[str, int]:
+    """Currencies whose amounts are left out of the months of `rates`, and how many customers have some in each."""
+    column = nw.col
+    amounts = frames(customer_mrr_months=customer_mrr_months)["customer_mrr_months"]
+    last = min(month_of(max(rates)), month_of(as_of) - 1)
+    left_out = amounts.filter(
+        column("month").is_between(month_of(min(rates)), last),
+        ~column("currency").is_in(sorted(_shared(rates, reporting_currency))),
+    )
+    counts = rows(left_out.group_by("currency").agg(column("customer").n_unique())).to_pylist()
+    return {row["currency"]: row["customer"] for row in sorted(counts, key=lambda row: str(row["currency"]))}
+
+
+def _shared(rates: MonthlyRates, reporting_currency: str) -> set[str]:
+    """Currencies with a rate at every month's end."""
+    return set.intersection(*(set(of_month) for of_month in rates.values())) | {reporting_currency}
 
 
 def _times(frame: nw.LazyFrame[Any], target: str, top: str, bottom: str) -> nw.LazyFrame[Any]:

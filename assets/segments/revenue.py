@@ -19,7 +19,7 @@ _RATES_DAYS: Final = 400
 
 @segment("fx_rates", reads=("stripe/subscriptions",))
 def fx_rates(step: Step) -> dg.MaterializeResult:
-    """Daily exchange rates of a year and a month up to the time of the raw tables."""
+    """Daily exchange rates of a year and a month up to the time of the raw tables, and those still in force."""
     import pyarrow as pa
 
     rows = step.feed.read(since=step.as_of.date() - timedelta(days=_RATES_DAYS))
@@ -112,6 +112,7 @@ def mrr_tiers(step: Step) -> dg.MaterializeResult:
 def mrr_movements(step: Step) -> dg.MaterializeResult:
     """New, expansion, contraction, churn, reactivation and exchange effect by customer and month."""
     from segments.movements import mrr_movements as rule
+    from segments.movements import unrated
     from segments.rates import rates_by_month
     from segments.tier_months import month_waterfalls, tier_months, tier_series
 
@@ -131,4 +132,5 @@ def mrr_movements(step: Step) -> dg.MaterializeResult:
         chart=bar_chart(counted(table, "movement")),
         mrr_by_tier=line_chart(tier_series(ends)),
         latest_month=waterfall_chart(falls[-1]) if falls else None,
+        customers_without_rate=unrated(**given) or None,
     )

@@ -9,7 +9,7 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
-from assets.segments.revenue import subscription_mrr
+from assets.segments.revenue import mrr_movements, subscription_mrr
 from ingest.tables import RAW_TABLES
 from pipelines.definitions import build_definitions
 from pipelines.settings import Settings
@@ -17,8 +17,9 @@ from resources.lake import Lake
 from resources.state import State
 from resources.state.exports import remember_delivery
 from segments import mrr_table
+from segments.tables import SEGMENT_TABLES
 from tests.segments.billing import AS_OF, item, price, subscription
-from tests.segments.raw import raw
+from tests.segments.raw import raw, segment
 
 FIRST = datetime.fromtimestamp(AS_OF, UTC)
 BEFORE = FIRST - timedelta(hours=1)
@@ -148,3 +149,23 @@ def test_all_is_computed_when_the_version_that_it_was_made_from_is_gone(
     _run(settings)
 
     assert [len(rows) for rows in computed] == [50, 50]
+
+
+def test_movements_name_the_currencies_that_they_leave_out(tmp_path: Path) -> None:
+    settings = Settings(_env_file=None, data_dir=tmp_path)
+    lake, state = Lake(settings.lake), State(settings.state_url)
+    state.migrate()
+    _read_up_to(state, FIRST)
+    month = (FIRST.replace(day=1) - timedelta(days=1)).date().replace(day=1)
+    amounts = {"month": month, "mrr_minor": 500, "mrr_list_minor": 500}
+    people = [{"customer": f"cus_{number}", "currency": "xaf", **amounts} for number in range(3)]
+    months = [{"customer": "cus_0", "currency": settings.reporting_currency, **amounts}, *people]
+    old = {"date": month.replace(year=month.year - 2), "source": "a file"}
+    rates = [{"currency": "usd", "rate": "1.1", **old}, {"currency": "aed", "rate": "3.97", **old}]
+    for name, made in (("customer_mrr_months", months), ("fx_rates", rates)):
+        lake.replace(f"segments/{name}", segment(name, *made), SEGMENT_TABLES[name])
+
+    result = dg.materialize([mrr_movements], resources=build_definitions(settings).resources)
+
+    (made,) = result.asset_materializations_for_node("segments__mrr_movements")
+    assert made.metadata["customers_without_rate"].value == {"xaf": 3}

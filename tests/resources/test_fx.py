@@ -2,13 +2,16 @@
 
 import io
 import zipfile
-from datetime import date
+from datetime import UTC, date, datetime
+from fractions import Fraction
 from pathlib import Path
 
 import httpx
 import pytest
 
 from resources.fx import RatesError, read_rates
+from segments.fx import FxRates
+from segments.rates import rates_at
 
 _SINCE = date(2026, 1, 1)
 _FEED = "Date, USD, JPY, RUB, \n2026-01-03, 1.0812, 169.5, N/A, \n2026-01-02, 1.0800, 169.1, N/A, \n"
@@ -49,10 +52,19 @@ def test_an_operators_file_is_read_with_its_own_name_as_the_source(tmp_path: Pat
     ]
 
 
-def test_days_before_the_wanted_ones_are_left_out(tmp_path: Path) -> None:
-    assert {row["date"] for row in read_rates(_file(tmp_path, _FEED), since=date(2026, 1, 3))} == {
-        date(2026, 1, 3)
-    }
+def test_of_the_days_before_the_wanted_ones_each_currencys_last_is_kept(tmp_path: Path) -> None:
+    source = _file(
+        tmp_path,
+        "date,currency,rate\n2024-01-01,aed,3.97\n2023-01-01,aed,3.9\n2026-01-01,usd,1.07\n2026-01-02,usd,1.08\n",
+    )
+    rows = read_rates(source, since=date(2026, 1, 2))
+    assert [(row["date"].isoformat(), row["currency"], row["rate"]) for row in rows] == [
+        ("2024-01-01", "aed", "3.97"),
+        ("2026-01-01", "usd", "1.07"),
+        ("2026-01-02", "usd", "1.08"),
+    ]
+    fixed = rates_at(FxRates(rows), reporting_currency="usd", on=datetime(2026, 1, 2, tzinfo=UTC))
+    assert fixed["aed"] == (Fraction("1.08") / Fraction("3.97"), date(2024, 1, 1))
 
 
 @pytest.mark.parametrize(

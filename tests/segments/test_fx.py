@@ -40,7 +40,14 @@ RATES = FxRates(
         pytest.param("eur", "usd", "2026-06-14", "6/5", "2026-06-12", id="a Sunday takes Friday's rate"),
         pytest.param("eur", "usd", "2026-06-11", "11/10", "2026-06-11", id="a later rate is not known yet"),
         pytest.param("usd", "eur", "2026-06-12", "5/6", "2026-06-12", id="the way back is the exact inverse"),
-        pytest.param("usd", "jpy", "2026-06-14", "150", "2026-06-11", id="a cross rate takes the last common day"),
+        pytest.param(
+            "usd",
+            "jpy",
+            "2026-06-14",
+            "275/2",
+            "2026-06-11",
+            id="each side has its latest rate, and the older day is named",
+        ),
         pytest.param("USD", "usd", "2020-01-01", "1", None, id="a currency is itself without any rate"),
     ],
 )
@@ -59,7 +66,7 @@ def test_a_cross_rate_is_exact_and_names_its_day(
     [
         pytest.param("eur", "usd", "2026-06-10", "fx_rate_missing", id="before the first rate"),
         pytest.param("eur", "gbp", "2026-06-12", "fx_rate_missing", id="a currency without rates"),
-        pytest.param("jpy", "kwd", "2026-06-12", "fx_rate_missing", id="no common day"),
+        pytest.param("jpy", "kwd", "2026-06-11", "fx_rate_missing", id="one of two without a rate yet"),
         pytest.param("eur", "zzz", "2026-06-12", "currency_unknown", id="no such currency"),
     ],
 )

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segments.fx import FxRates
-from segments.movements import mrr_movements
+from segments.movements import mrr_movements, unrated
 from segments.rates import rates_by_month
 from tests.segments.raw import AS_OF, ENGINES, on, segment
 
@@ -88,6 +88,22 @@ def test_movements_of_one_customer(
     engine: str, series: list[tuple[str, date, int]], rates: Any, expected: list[tuple[Any, ...]]
 ) -> None:
     assert _movements(engine, _months(*(("cus_1", *row) for row in series)), rates) == expected
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_currencies_without_a_rate_at_one_of_the_months_ends_are_named(engine: str) -> None:
+    series = _months(
+        ("cus_1", "eur", FEB, 100),
+        ("cus_1", "xaf", FEB, 100),
+        ("cus_1", "xaf", MAR, 100),
+        ("cus_2", "xaf", APR, 100),
+        ("cus_3", "aed", APR, 100),
+        ("cus_4", "gbp", date(2024, 1, 1), 100),
+        ("cus_5", "usd", APR, 100),
+    )
+    rates = {**FLAT, APR: {**FLAT[APR], "aed": (Fraction(1, 4), None)}}
+    given = {"rates": rates, "reporting_currency": "usd", "as_of": AS_OF}
+    assert unrated(on(engine, months=series)["months"], **given) == {"aed": 1, "xaf": 2}
 
 
 _ROW = st.tuples(
