@@ -57,6 +57,7 @@ def run_all(
             raw["invoices"],
             subscription_items=raw["subscription_items"],
             prices=raw["prices"],
+            subscriptions=raw["subscriptions"],
             as_of=as_of,
         ),
     )

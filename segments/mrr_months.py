@@ -13,7 +13,18 @@ from typing import Any, Final
 import narwhals as nw
 import pyarrow as pa
 
-from segments.frames import DAY, beside, divide_half_up, frames, month_of, rows, to_table, whole, with_months
+from segments.frames import (
+    DAY,
+    beside,
+    divide_half_up,
+    frames,
+    month_of,
+    next_of,
+    rows,
+    to_table,
+    whole,
+    with_months,
+)
 from segments.shares import with_share
 from segments.tables import SEGMENT_TABLES
 
@@ -29,12 +40,14 @@ def customer_mrr_months(
     *,
     subscription_items: Any = None,
     prices: Any = None,
+    subscriptions: Any = None,
     as_of: datetime,
 ) -> pa.Table:
     """The table `customer_mrr_months`, up to the last month end before `as_of`.
 
     Lines of paid and open invoices count when they belong to a subscription, are no proration and cover a
-    period. `subscription_items` and `prices` say which prices are metered or one-off; those are left out.
+    period. `subscription_items` and `prices` say which prices are metered or one-off; those are left out. A line
+    ends early where the next one of its item begins, or with its subscription, which `subscriptions` tells.
     A line is rounded once, to the nearest minor unit of its monthly value. Lazy on every engine.
     """
     sources = frames(
@@ -42,6 +55,7 @@ def customer_mrr_months(
         invoices=invoices,
         subscription_items=subscription_items,
         prices=prices,
+        subscriptions=subscriptions,
     )
     lines = _monthly(_recurring(sources))
     covered = _spread(lines, last=month_of(as_of) - 1)
@@ -60,6 +74,7 @@ def _recurring(sources: dict[str, nw.LazyFrame[Any]]) -> nw.LazyFrame[Any]:
     )
     priced = rows(sources["prices"].select("id", "type", "billing"))
     uncounted = {name for name in excluded.column("price").to_pylist() if name is not None} | _uncounted(priced)
+    ended = sources["subscriptions"].filter(~column("ended_at").is_null()).select("ended_at", ended="id")
     lines = sources["invoice_lines"].filter(
         ~column("subscription").is_null(),
         ~column("proration").fill_null(False),
@@ -71,10 +86,13 @@ def _recurring(sources: dict[str, nw.LazyFrame[Any]]) -> nw.LazyFrame[Any]:
     return (
         lines.rename({"customer": "line_customer"})
         .join(counted, left_on="invoice", right_on="id", how="inner")
+        .join(ended, left_on="subscription", right_on="ended", how="left")
         .select(
             "currency",
+            "ended_at",
             "period_start",
             "period_end",
+            item=nw.coalesce(column("subscription_item"), column("id")),
             customer=nw.coalesce(column("customer"), column("line_customer")),
             amount=column("amount").fill_null(0),
             discount=column("discount_amount").fill_null(0),
@@ -114,7 +132,7 @@ def _monthly(lines: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
     """
     column = nw.col
     days = whole(column("period_end") - column("period_start") + DAY // 2, DAY)
-    lines = with_months(_without_tax(lines), first="period_start", until="period_end")
+    lines = with_months(_without_tax(_with_end(lines)), first="period_start", until="end")
     lines = lines.with_columns(days=nw.when(days < 1).then(1).otherwise(days)).with_columns(
         months=whole(column("days") * 12 + 182, 365)
     )
@@ -131,6 +149,15 @@ def _monthly(lines: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
         mrr_minor=divide_half_up(column("net") * column("numerator"), column("denominator")),
         mrr_list_minor=divide_half_up(column("list") * column("numerator"), column("denominator")),
     )
+
+
+def _with_end(lines: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+    """Adds `end`: that of a line's period, or of its subscription, or where a later line of its item begins.
+
+    Then the plan was changed or its anchor moved; what was paid for the rest came back as a proration.
+    """
+    lines = next_of(lines, "period_start", within="item", name="later")
+    return lines.with_columns(end=nw.min_horizontal("period_end", "later", "ended_at"))
 
 
 def _without_tax(lines: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:

@@ -58,7 +58,13 @@ def subscription_mrr(step: Step) -> dg.MaterializeResult:
 
 @segment(
     "customer_mrr_months",
-    reads=("stripe/invoice_lines", "stripe/invoices", "stripe/subscription_items", "stripe/prices"),
+    reads=(
+        "stripe/invoice_lines",
+        "stripe/invoices",
+        "stripe/subscription_items",
+        "stripe/prices",
+        "stripe/subscriptions",
+    ),
 )
 def customer_mrr_months(step: Step) -> dg.MaterializeResult:
     """MRR by customer and month, from what invoices charged for."""

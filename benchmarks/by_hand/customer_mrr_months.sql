@@ -12,9 +12,15 @@ lines AS (
         coalesce(amount, 0) - coalesce(discount_amount, 0) AS billed,
         coalesce(inclusive_tax_amount, 0) AS tax,
         year(period_start) * 12 + month(period_start) - 1 AS first,
-        year(period_end) * 12 + month(period_end) - 1 AS until,
+        least(period_end, s.ended_at, min(period_start) OVER (
+            PARTITION BY coalesce(subscription_item, l.id) ORDER BY period_start
+            RANGE BETWEEN INTERVAL 1 SECOND FOLLOWING AND UNBOUNDED FOLLOWING
+        )) AS finish,
+        year(finish) * 12 + month(finish) - 1 AS until,
         greatest(1, (epoch_us(period_end) - epoch_us(period_start) + 43200000000) // 86400000000) AS days
-    FROM invoice_lines AS l JOIN invoices AS i ON l.invoice = i.id
+    FROM invoice_lines AS l
+    JOIN invoices AS i ON l.invoice = i.id
+    LEFT JOIN subscriptions AS s ON s.id = l.subscription
     WHERE i.status IN ('paid', 'open') AND l.subscription IS NOT NULL AND proration IS NOT TRUE
         AND l.currency IS NOT NULL AND period_end > period_start
         AND (l.price IS NULL OR l.price NOT IN (SELECT price FROM uncounted))

@@ -9,7 +9,7 @@ import pytest
 
 from segments.mrr_months import customer_mrr_months
 from tests.segments.lines import large_taxed_lines, line
-from tests.segments.raw import AS_OF, ENGINES, on, raw
+from tests.segments.raw import AS_OF, ENGINES, at, on, raw
 
 
 def _months(engine: str, *lines: dict[str, Any], status: str = "paid", **more: Any) -> list[tuple[date, int, int]]:
@@ -25,6 +25,8 @@ def _months(engine: str, *lines: dict[str, Any], status: str = "paid", **more: A
 
 JAN, FEB, MAR, APR = (date(2026, month, 1) for month in (1, 2, 3, 4))
 
+
+_ITEM = {"subscription_item": "si_1"}
 
 CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[date, int, int]]]] = {
     "a month covers one month end": ([line("2026-01-10", "2026-02-10")], [(JAN, 1200, 1200)]),
@@ -54,6 +56,42 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[date, int, int]]]] = {
         [line("2026-01-10", "2026-02-10", 1190, inclusive_tax_amount=190)],
         [(JAN, 1000, 1000)],
     ),
+    "a change of the interval ends the line before": (
+        [line("2026-01-10", "2026-02-10", 5_000, **_ITEM), line("2026-01-20", "2027-01-20", 60_000, **_ITEM)],
+        [(JAN, 5000, 5000), (FEB, 5000, 5000), (MAR, 5000, 5000), (APR, 5000, 5000)],
+    ),
+    "a change back to months ends the year, also where a month was not billed": (
+        [
+            line("2026-01-10", "2027-01-10", 60_000, **_ITEM),
+            line("2026-02-20", "2026-03-20", 6_000, **_ITEM),
+            line("2026-04-20", "2026-05-20", 6_000, **_ITEM),
+        ],
+        [(JAN, 5000, 5000), (FEB, 6000, 6000), (APR, 6000, 6000)],
+    ),
+    "tiers of one price begin together and end together": (
+        [
+            *[line("2026-01-10", "2027-01-10", 12_000, **_ITEM)] * 2,
+            *[line("2026-03-05", "2026-04-05", 1_500, **_ITEM)] * 3,
+        ],
+        [(JAN, 2000, 2000), (FEB, 2000, 2000), (MAR, 4500, 4500)],
+    ),
+    "another item ends nothing, nor does a line without one": (
+        [
+            line("2026-01-10", "2026-02-10", 100, **_ITEM),
+            line("2026-01-20", "2026-02-20", 200, subscription_item="si_other"),
+            line("2026-01-05", "2026-02-05", 400),
+            line("2026-01-25", "2026-02-25", 800),
+        ],
+        [(JAN, 1500, 1500)],
+    ),
+    "the end of the subscription ends the line": (
+        [
+            line("2026-01-10", "2027-01-10", 60_000, subscription="sub_ended"),
+            line("2026-03-10", "2027-03-10", 1_200, subscription="sub_ended"),
+            line("2026-04-10", "2027-04-10", 2_400),
+        ],
+        [(JAN, 5000, 5000), (FEB, 5000, 5000), (APR, 200, 200)],
+    ),
     "a proration is left out": ([line("2026-01-10", "2026-02-10", proration=True)], []),
     "a one-off line is left out": ([line("2026-01-10", "2026-02-10", subscription=None)], []),
     "a line without a period is left out": ([line("2026-01-10", "2026-01-10")], []),
@@ -64,13 +102,21 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[date, int, int]]]] = {
 @cache
 def _computed(engine: str) -> dict[str, list[tuple[date, int, int]]]:
     """All cases at once, each as a customer with an invoice of its own."""
-    lines = [{**line, "invoice": name} for name, (rows, _) in CASES.items() for line in rows]
+    lines = [
+        {**line, "invoice": name, "subscription_item": item and f"{name} {item}"}
+        for name, (rows, _) in CASES.items()
+        for line in rows
+        for item in [line.get("subscription_item")]
+    ]
     sources = on(
         engine,
         lines=raw("invoice_lines", *lines),
         invoices=raw("invoices", *({"id": name, "customer": name, "status": "paid"} for name in CASES)),
+        subscriptions=raw("subscriptions", {"id": "sub_1"}, {"id": "sub_ended", "ended_at": at("2026-03-10")}),
     )
-    table = customer_mrr_months(sources["lines"], sources["invoices"], as_of=AS_OF)
+    table = customer_mrr_months(
+        sources["lines"], sources["invoices"], subscriptions=sources["subscriptions"], as_of=AS_OF
+    )
     found: dict[str, list[tuple[date, int, int]]] = {name: [] for name in CASES}
     for row in table.to_pylist():
         found[row["customer"]].append((row["month"], row["mrr_minor"], row["mrr_list_minor"]))
