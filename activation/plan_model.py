@@ -1,8 +1,8 @@
 """The plan as a value: operations with their price and reason, what it rests on, and its hash.
 
 Here: the document. Not here: how it is decided (`plan`). The hash covers everything that decides what is sent and
-what it costs, and no time and no run id: the same inputs give the same hash. `notes` are for the reader and not
-part of it.
+what it costs, and no time, no run id and no table version: each operation holds its whole brief, so that data
+written anew without news for Mavera give the same hash. `source` and `notes` are for the reader, not part of it.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ class _Part(BaseModel):
 
 
 class Source(_Part):
-    """What the briefs were made from.
+    """What the briefs were made from; provenance, which is shown and not hashed.
 
     `complete` is False when any read failed; such a plan archives nothing. `customers` is the size of the whole
     source, to notice one that suddenly shrank.
@@ -97,7 +97,7 @@ class Plan(_Part):
 
     def document(self) -> dict[str, Any]:
         """All that is hashed, as JSON values."""
-        return self.model_dump(mode="json", exclude={"notes"})
+        return self.model_dump(mode="json", exclude={"source", "notes"})
 
     def json_text(self) -> str:
         """The canonical text of the document."""

@@ -122,6 +122,7 @@ def plan(
             "held": made.counts.get("held", 0),
             "suppressed": len(made.suppressed),
             "requires_person": list(made.requires_person),
+            "customers": made.source.customers,
             "plan": _plan_markdown(made),
         },
         checks=(

@@ -238,7 +238,11 @@ SEGMENT_TABLES: dict[str, pa.Schema] = {
             column("reason", _TEXT, "why it was kept or suppressed"),
             column("merged_into", _TEXT, "key of the group that now holds its customers"),
             column("last_fields", _TEXT, "JSON: the last brief with numbers; comes back word for word when kept"),
-            column("released_at", TIMESTAMP, "when `last_fields` first left"),
+            column(
+                "released_at",
+                TIMESTAMP,
+                "when `last_fields` last left: at `as_of`, unless kept or suppressed since",
+            ),
             column("as_of", TIMESTAMP, "time for which it holds", required=True),
         ],
         key=("segment_key",),
