@@ -86,8 +86,7 @@ async def apply(
     await resolve_unknown(account, run=run)
     carrier = Carrier(account, plan, run=run, progress=progress or Silent(), seed=seed)
     rows = await carrier.carry()
-    if plan.source.complete:
-        account.remember("customers", str(plan.source.customers))
+    account.remember("customers", str(plan.source.customers))
     report = _report(account, plan, run_id, approval, rows, alerts=carrier.stops.alerts)
     _tell(report)
     return report

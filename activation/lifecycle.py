@@ -2,7 +2,7 @@
 
 Here: what a plan does about a persona whose segment has a brief, and about one whose segment has none any more.
 Not here: texts (`plan`). Archiving is a state of ours and sends nothing; nobody's base persona is touched. A list
-that was not read, a source that is incomplete or shrank, archives nothing.
+that was not read, a source that is empty or shrank, archives nothing.
 """
 
 from collections.abc import Sequence
@@ -145,7 +145,7 @@ def _lost(known: Known, row: Operation) -> Operation:
 
 
 def absent_personas(
-    known: Known, briefs: Sequence[Brief], *, source: Source, suppressed: Sequence[Suppressed], shrunken: bool
+    known: Known, briefs: Sequence[Brief], *, source: Source, suppressed: Sequence[Suppressed], doubtful: bool
 ) -> list[Operation]:
     """Personas whose segment has no brief: dormant, then archived; those of an older scheme are superseded."""
     wanted = {brief.segment_key for brief in briefs if kind_of(brief) is Kind.PERSONA}
@@ -157,8 +157,8 @@ def absent_personas(
         old_scheme = mine.spec_version != known.policy.scheme
         if mine.segment_key in wanted and not old_scheme:
             continue
-        stays = shrunken or not source.complete or not known.policy.archive_absent_markets
-        if stays or Kind.PERSONA in known.view.errors or not briefs:
+        stays = doubtful or not known.policy.archive_absent_markets
+        if stays or Kind.PERSONA in known.view.errors:
             out.append(_absent(mine, "unchanged", "no brief, but the source cannot be trusted with archiving"))
         elif old_scheme:
             successor = mine.segment_key if mine.segment_key in wanted else None

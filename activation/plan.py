@@ -66,7 +66,7 @@ async def build_plan(
         else _decide_text(known, brief)
         for brief in wanted
     ]
-    operations += absent_personas(known, wanted, source=source, suppressed=suppressed, shrunken=bool(reasons))
+    operations += absent_personas(known, wanted, source=source, suppressed=suppressed, doubtful=bool(reasons))
     operations.sort(key=lambda one: (_ORDER[one.kind], one.segment_key, one.spec_version))
     usage = view.usage
     return Plan(
@@ -95,12 +95,13 @@ def _one_brief_each(briefs: Sequence[Brief]) -> None:
 
 
 def _reasons_for_a_person(account: Account, source: Source, briefs: Sequence[Brief]) -> list[str]:
-    """Why the plan may not approve itself: a source that is incomplete, empty or suddenly shrunken."""
+    """Why the plan may not approve itself: a source that is empty or suddenly shrunken.
+
+    The brand voice comes from the operator's file and is there whatever became of the source.
+    """
     reasons = []
-    if not source.complete:
-        reasons.append("the source was not read completely: nothing is archived")
-    if not briefs:
-        reasons.append("no brief at all: nothing is archived")
+    if all(isinstance(brief, BrandVoiceBrief) for brief in briefs):
+        reasons.append("no brief of any segment: nothing is archived")
     before = int(account.fact("customers") or 0)
     if before and source.customers * 100 < before * (100 - account.policy.shrink_percent):
         reasons.append(

@@ -28,11 +28,9 @@ class _Part(BaseModel):
 class Source(_Part):
     """What the briefs were made from; provenance, which is shown and not hashed.
 
-    `complete` is False when any read failed; such a plan archives nothing. `customers` is the size of the whole
-    source, to notice one that suddenly shrank.
+    `customers` is the size of the whole source, to notice one that suddenly shrank.
     """
 
-    complete: bool = True
     customers: int = Field(ge=0)
     versions: dict[str, int] = Field(default_factory=dict, description="Delta version read, by table")
 

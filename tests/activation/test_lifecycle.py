@@ -10,7 +10,7 @@ from activation.apply import apply
 from activation.briefs import Suppressed
 from activation.held import held, resolve_held
 from activation.plan import build_plan
-from tests.activation.kit import Bench, a_source, market, quick_policy, tier
+from tests.activation.kit import Bench, a_source, brand_voice, market, quick_policy, tier
 
 
 def _refresh(bench: Bench, briefs: list[Any], version: int, *, merged: str | None = None, **source: Any) -> Any:
@@ -72,17 +72,17 @@ def test_a_segment_that_returns_unchanged_wakes_for_free() -> None:
 @pytest.mark.parametrize(
     ("briefs", "source", "reason"),
     [
-        ([tier()], {"complete": False}, "not read completely"),
-        ([], {}, "no brief at all"),
+        ([], {}, "no brief of any segment"),
+        ([brand_voice()], {}, "no brief of any segment"),
         ([tier()], {"customers": 400}, "shrank by more than 50 percent"),
     ],
-    ids=["a failed read", "no briefs", "a sudden fall"],
+    ids=["no briefs", "only the operator's voice", "a sudden fall"],
 )
 def test_a_source_that_cannot_be_trusted_archives_nothing_and_asks_a_person(
     briefs: list[Any], source: dict[str, Any], reason: str
 ) -> None:
     bench = Bench()
-    _refresh(bench, [market("DE"), tier()], 1)
+    _refresh(bench, [market("DE"), tier(), brand_voice()], 1)
     report = _refresh(bench, briefs, 2, **source)
     assert not report.approval.approved
     assert reason in report.approval.reason

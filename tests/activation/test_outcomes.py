@@ -30,7 +30,7 @@ _OPERATIONS = {
     "createGeneration": [tier(), retention()],
     "sendMaveMessage": [case_study()],
     "createResponse": [tier(), copy_fix()],
-    "createBrandVoice": [brand_voice()],
+    "createBrandVoice": [tier(), brand_voice()],
 }
 _AMBIGUOUS = (
     "lost_answer",
@@ -389,10 +389,10 @@ def test_an_unclear_update_of_a_persona_that_is_gone_is_a_persons_case() -> None
 
 
 def test_an_adopted_object_shows_what_it_cost_or_its_worst_price() -> None:
-    for kind, surface, cost in (("createPersona", "personas", 300), ("createBrandVoice", None, 50)):
+    for kind, surface, cost in (("createPersona", "personas", 300), ("createBrandVoice", None, 300 + 50)):
         bench = Bench(options={"faults": [{"operation": kind, "kind": "lost_answer", "times": 1}]})
         report = bench.refresh(_OPERATIONS[kind])
-        assert [row.ending for row in report.rows] == ["done"]
+        assert {row.ending for row in report.rows} == {"done"}
         assert report.credits_counted == cost
         if surface is not None:
             assert report.tables[surface].column("credits").to_pylist() == [cost]

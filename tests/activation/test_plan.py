@@ -103,7 +103,7 @@ _briefs = st.lists(
     ),
     max_size=6,
     unique_by=lambda brief: (brief["kind"], brief.get("tier"), brief.get("country"), brief.get("cohort")),
-)
+).filter(lambda briefs: [brief["kind"] for brief in briefs] != ["brand_voice"])  # which waits for a person
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -347,20 +347,6 @@ def test_the_estimate_of_a_plan_that_approved_itself_is_on_record() -> None:
     assert (first.mode, second.mode, second.reason) == ("automatic", "automatic", "within the limit")
     acts = [json.loads(row.event) for row in export(bench.state)]
     assert [(act["event"], act["credits"]) for act in acts] == [("approved", 300)]
-
-
-def test_customers_of_an_incomplete_read_are_not_what_the_next_plan_compares_with() -> None:
-    bench = Bench()
-    bench.refresh([tier()], customers=1_000)
-    incomplete = bench.plan([tier()], customers=400, complete=False)
-
-    async def carry_out(account: Account) -> str | None:
-        approval_status(account, incomplete)
-        approve(account, incomplete.hash, approver="dana")
-        assert (await apply(account, incomplete, run_id="run-2", actor="test")).approval.approved
-        return account.fact("customers")
-
-    assert bench.run(carry_out) == "1000"
 
 
 @pytest.mark.parametrize(
