@@ -44,6 +44,13 @@ class Known:
         """The object that others point at."""
         return self.latest(need.kind, need.segment_key)
 
+    def object(self, kind: Kind, segment_key: str, spec_version: str) -> StoredObject | None:
+        """Our object of a thing."""
+        for one in self.objects:
+            if (one.kind, one.segment_key, one.spec_version) == (kind, segment_key, spec_version):
+                return one
+        return None
+
     def intent(self, kind: Kind, segment_key: str, spec_version: str) -> Intent | None:
         """The ledger's row of a thing."""
         for one in self.intents:

@@ -10,6 +10,7 @@ from activation.account import Account
 from activation.endings import Ended, skipped
 from activation.intents import Run
 from activation.plan_model import Operation, Plan
+from activation.policy import Kind
 from activation.registry import StoredObject
 from activation.remote import RemoteView
 from activation.surfaces import SURFACES, Remote
@@ -19,10 +20,12 @@ __all__ = ["adopt", "archive"]
 
 
 async def adopt(account: Account, operation: Operation, view: RemoteView, *, run: Run) -> Ended:
-    """Take an object over without paying: found by its token, or ours and only asleep."""
+    """Take an object over without paying: found by its token, or ours and asleep or behind a newer text."""
     now, mine = account.clock(), _mine(account, operation)
     if mine is not None and mine.remote_id == operation.remote_id:
-        awake = replace(mine, status="active", empty_refreshes=0, empty_since=None, updated_at=now)
+        # Of a segment's texts the newest counts; a persona is as old as it is.
+        since = mine.since if mine.kind is Kind.PERSONA else now
+        awake = replace(mine, status="active", empty_refreshes=0, empty_since=None, since=since, updated_at=now)
         account.ledger.register(awake, run=run, event="woken")
         return Ended(operation=operation, ending="done", reason=operation.reason, remote_id=mine.remote_id)
     remote = view.by_id(operation.kind, operation.remote_id or "")

@@ -140,6 +140,10 @@ def _decide_text(known: Known, brief: Brief) -> Operation:
         row = row.model_copy(update={"difference": tuple(found)})
         if latest.spec_version == spec or (same and not is_material(found)) or kind is Kind.BRAND_VOICE:
             return _unchanged(row, latest, bool(found))
+    earlier = known.object(kind, brief.segment_key, spec)
+    if earlier is not None:
+        back = "the brief is what it was: its text counts again, nothing is paid"
+        return row.model_copy(update={"action": "adopt", "remote_id": earlier.remote_id, "reason": back})
     if (reason := _may_not(known, kind)) is not None:
         return held(row, reason)
     if (stands := standing(known, row)) is not None:

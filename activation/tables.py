@@ -37,7 +37,7 @@ def _object(about: str, *columns: pa.Field) -> pa.Schema:
             ),
             column("content_hash", _TEXT, "hash of the brief that it was last paid for", required=True),
             column("template_version", _TEXT, "version of the wording", required=True),
-            column("since", TIMESTAMP, "when it was made", required=True),
+            column("since", TIMESTAMP, "when it was made, or a text last came to count again", required=True),
             _UPDATED,
         ],
         key=("segment_key", "spec_version"),

@@ -4,8 +4,18 @@ import httpx
 import pytest
 
 from activation.account import Account
+from activation.apply import ApplyReport
 from activation.intents import Intent
-from tests.activation.kit import Bench, all_surfaces, market, quick_policy, retention, tier
+from tests.activation.kit import (
+    Bench,
+    all_surfaces,
+    case_study,
+    copy_fix,
+    market,
+    quick_policy,
+    retention,
+    tier,
+)
 
 
 def test_a_first_run_makes_one_object_for_each_brief_on_all_five_surfaces() -> None:
@@ -99,3 +109,25 @@ def test_a_changed_text_brief_makes_a_new_text_and_supersedes_the_old_one() -> N
     report = bench.refresh([tier(), retention(customers=80)], run_id="run-2")
     assert [row.operation.action for row in report.rows] == ["unchanged", "create"]
     assert sorted(report.tables["generations"].column("status").to_pylist()) == ["active", "superseded"]
+
+
+def test_texts_whose_brief_is_what_it_was_before_count_again_and_are_not_paid_again() -> None:
+    bench = Bench()
+
+    def refresh(count: int) -> tuple[ApplyReport, set[str]]:
+        """A run an hour later, and the texts that count after it."""
+        bench.time.seconds += 3_600
+        briefs = [tier(), retention(customers=count), case_study(customers=count), copy_fix(disputes=count)]
+        report = bench.refresh(briefs, run_id=f"run-{bench.time.seconds:.0f}")
+        texts = [report.tables[name].to_pylist() for name in ("generations", "case_studies", "copy_fixes")]
+        return report, {row["mavera_id"] for rows in texts for row in rows if row["status"] == "active"}
+
+    (_, first), (_, other) = refresh(45), refresh(60)
+    assert (len(first), len(other), first & other) == (3, 3, set())
+    calls = len(bench.paid_calls())
+    back, active = refresh(45)
+    assert (back.plan.credits, back.counts, active) == (0, {"done": 3, "unchanged": 1}, first)
+    settled, active = refresh(45)
+    assert (settled.counts, active) == ({"unchanged": 4}, first)
+    assert refresh(60)[1] == other
+    assert len(bench.paid_calls()) == calls
