@@ -6,7 +6,8 @@ a cap, and the rows that need no paid call. Not here: one paid row's steps (`wor
 
 import asyncio
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from activation.account import Account
 from activation.dispatch import Dispatcher
@@ -17,6 +18,7 @@ from activation.leases import Leases
 from activation.needs import MissingError, Needs, pointed
 from activation.plan_model import Operation, Plan
 from activation.policy import Caps, Kind
+from activation.registry import StoredObject
 from activation.remote import RemoteView, read_remote
 from activation.settling import resolve_in_time
 from activation.surfaces import SURFACES, needs_of, resolved
@@ -73,11 +75,13 @@ class Carrier:
             if isinstance(row, BaseException):
                 raise row
         await self._finish_results(needs)
-        return tuple(row for row in rows if isinstance(row, Ended))
+        useless = {(one.kind, one.remote_id): one for one in self._ledger.objects() if one.no_use}
+        return tuple(_told(row, useless) for row in rows if isinstance(row, Ended))
 
     async def _finish_results(self, needs: Needs) -> None:
         """Texts that Mavera makes in the background, of this run and of earlier ones."""
-        pending = [one for one in self._ledger.objects() if one.result_status == "pending"]
+        made = [one for one in self._ledger.objects() if one.status != "superseded"]
+        pending = [one for one in made if one.result_status == "pending"]
         await asyncio.gather(*(needs.until_ready(one) for one in pending if one.kind is not Kind.BRAND_VOICE))
 
     # ---- one row ------------------------------------------------------------------------------------------------
@@ -199,6 +203,14 @@ class Carrier:
 def _kinds(operations: Iterable[Operation]) -> list[Kind]:
     """Lists to look into before anything is made."""
     return [one.kind for one in operations if one.action in ("create", "adopt") and one.kind in SURFACES]
+
+
+def _told(row: Ended, useless: Mapping[tuple[Kind, str], StoredObject]) -> Ended:
+    """The row, with what a person can do where it was paid for a result of no use."""
+    one = useless.get((row.operation.kind, row.remote_id or row.operation.remote_id or ""))
+    if one is None or row.ending not in ("done", "unchanged"):
+        return row
+    return replace(row, reason=one.no_use or "", next_action=one.remedy)
 
 
 def _about(row: Intent, operation: Operation) -> bool:

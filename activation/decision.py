@@ -12,7 +12,7 @@ from activation.canonical import digest, token_of
 from activation.intents import RETRYABLE, Intent
 from activation.plan_model import Operation
 from activation.policy import Identity, Kind, Policy
-from activation.registry import StoredObject
+from activation.registry import StoredObject, newest
 from activation.remote import RemoteView
 from activation.surfaces import SURFACES, Discovered, Need, resolved
 
@@ -36,9 +36,8 @@ class Known:
         return token_of(who.environment, who.stripe_account, who.workspace, kind.value, segment_key, spec_version)
 
     def latest(self, kind: Kind, segment_key: str) -> StoredObject | None:
-        """The newest object of a segment."""
-        mine = [one for one in self.objects if one.kind is kind and one.segment_key == segment_key]
-        return max(mine, key=lambda one: (one.since, one.spec_version), default=None)
+        """The object that stands for a segment."""
+        return newest(self.objects, kind, segment_key)
 
     def current(self, need: Need) -> StoredObject | None:
         """The object that others point at."""

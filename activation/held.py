@@ -6,14 +6,14 @@ refused when the row has moved on.
 """
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
 from activation.account import Account
 from activation.intents import Intent, Run
 from activation.policy import Kind
-from activation.registry import StoredObject
+from activation.registry import StoredObject, newest
 from activation.settling import made_by, updated
 from activation.surfaces import SURFACES, Answer
 from activation.surfaces.base import safe_id
@@ -82,8 +82,8 @@ async def resolve_held(
     """Carry out a person's decision about one row, named as `held` does or by its token alone; what was done.
 
     `adopt` takes the object `remote_id` as the row's; `release` says that nothing was made and gives the credits
-    back; `resend` lets it be sent again with both attempts counted. A persona that is gone at Mavera is released
-    by its key too. Raises: HeldError; MaveraError when the object cannot be read.
+    back; `resend` lets it be sent again with both attempts counted. An object that is gone at Mavera, or whose
+    result is of no use, is released by its key too. Raises: HeldError; MaveraError when it cannot be read.
     """
     run = account.acting(run_id, actor)
     waiting = account.ledger.intents(states=("held", "unknown"))
@@ -139,10 +139,16 @@ def _persona(account: Account, remote_id: str) -> StoredObject:
 
 def _forget(account: Account, key: str, decision: str, run: Run) -> str:
     kind, _, segment_key = key.partition("/")
-    mine = [one for one in account.ledger.objects() if (one.kind.value, one.segment_key) == (kind, segment_key)]
-    if decision != "release" or kind != Kind.PERSONA.value or not mine:
+    known = kind in set(Kind)
+    mine = newest(account.ledger.objects(), Kind(kind), segment_key) if known else None
+    if decision != "release" or mine is None:
         raise HeldError(f"no held row has the key {key}: list the held rows")
-    account.ledger.forget(mine[-1], run=run)
+    if mine.kind is Kind.PERSONA:
+        account.ledger.forget(mine, run=run)
+    else:
+        # It stays in our map: the next one is another thing, which no look-up takes for this one.
+        aside = replace(mine, status="superseded", updated_at=account.clock())
+        account.ledger.register(aside, run=run, event="forgotten")
     return f"{key}: forgotten; the next approved plan makes it anew"
 
 

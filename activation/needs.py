@@ -12,7 +12,7 @@ from activation.account import Account
 from activation.endings import Ended
 from activation.plan_model import Operation
 from activation.policy import Kind
-from activation.registry import StoredObject
+from activation.registry import StoredObject, newest
 from activation.surfaces import SURFACES, Need
 from resources.mavera import MaveraError
 
@@ -55,15 +55,15 @@ class Needs:
     async def _find(self, need: Need) -> str:
         key = (need.kind, need.segment_key)
         ended = await self._outcomes[key] if key in self._outcomes else None
-        mine = [one for one in self._account.ledger.objects() if (one.kind, one.segment_key) == key]
-        if not mine:
+        mine = newest(self._account.ledger.objects(), *key)
+        if mine is None:
             raise MissingError(f"needs {need.segment_key}: {'it has no brief' if ended is None else ended.reason}")
-        newest = max(mine, key=lambda one: (one.since, one.spec_version))
-        if newest.result_status == "pending":
-            newest = await self.until_ready(newest)
-        if newest.result_status != "completed":
-            raise MissingError(f"needs {need.segment_key}: it is {newest.result_status} at Mavera")
-        return newest.remote_id
+        if mine.result_status == "pending":
+            mine = await self.until_ready(mine)
+        if mine.result_status != "completed":
+            remedy = f": {mine.remedy}" if mine.no_use else ""
+            raise MissingError(f"needs {need.segment_key}: it is {mine.result_status} at Mavera{remedy}")
+        return mine.remote_id
 
     async def until_ready(self, one: StoredObject) -> StoredObject:
         """Poll what Mavera builds in the background, until a deadline; the next run looks again."""

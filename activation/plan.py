@@ -25,6 +25,7 @@ from activation.surfaces.generations import NoAppError
 __all__ = ["build_plan"]
 
 _BRIEF: TypeAdapter[Brief] = TypeAdapter(Brief)
+_AGAIN = ".again"
 _ORDER = {kind: place for place, kind in enumerate(SURFACES)} | {Kind.PERSONA_UPDATE: 1}
 
 
@@ -122,7 +123,7 @@ def _policy(account: Account) -> dict[str, Any]:
 def _decide_text(known: Known, brief: Brief) -> Operation:
     """A text, or the brand voice: unchanged while its content is, else a new object."""
     kind, surface = kind_of(brief), SURFACES[kind_of(brief)]
-    spec = surface.spec_version(brief, scheme=known.policy.scheme)
+    spec = _spec_version(known, brief)
     row = Operation(
         action="unchanged",
         kind=kind,
@@ -160,13 +161,28 @@ def _decide_text(known: Known, brief: Brief) -> Operation:
     )
 
 
+def _spec_version(known: Known, brief: Brief) -> str:
+    """The thing that is wanted; another one after each release, whose token finds none of the old objects."""
+    kind = kind_of(brief)
+    spec = SURFACES[kind].spec_version(brief, scheme=known.policy.scheme)
+    released = sum(
+        (one.kind, one.segment_key, one.status) == (kind, brief.segment_key, "superseded")
+        and one.spec_version.partition(_AGAIN)[0] == spec
+        for one in known.objects
+    )
+    return f"{spec}{_AGAIN}{released}" if released else spec
+
+
 def _unchanged(row: Operation, latest: StoredObject, differs: bool) -> Operation:
+    reason = "changed too little to pay for" if differs else "as last paid for"
+    if differs and row.kind is Kind.BRAND_VOICE:
+        reason = f"changed, but a voice is made once: {latest.remedy}"
     return row.model_copy(
         update={
             "spec_version": latest.spec_version,
             "token": latest.token,
             "remote_id": latest.remote_id,
-            "reason": "changed too little to pay for" if differs else "as last paid for",
+            "reason": latest.no_use or reason,
         }
     )
 

@@ -5,7 +5,7 @@ changes its status (`lifecycle`), and the race for who may create it (`ledger`).
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -17,7 +17,7 @@ from activation.canonical import canonical_json, digest
 from activation.policy import Kind
 from resources.state.ledger import objects
 
-__all__ = ["ObjectStatus", "StoredObject", "change", "put", "read_objects", "remove"]
+__all__ = ["ObjectStatus", "StoredObject", "change", "newest", "put", "read_objects", "remove"]
 
 ObjectStatus = Literal["active", "dormant", "archived", "superseded"]
 
@@ -51,6 +51,24 @@ class StoredObject:
     def content_hash(self) -> str:
         """Hash of what it was paid for."""
         return digest(self.content)
+
+    @property
+    def no_use(self) -> str | None:
+        """What is wrong with a result that was paid for; None for one that is good, or not there yet."""
+        good = self.result_status in ("completed", "pending")
+        return None if good else f"paid for, but of no use ({self.result_status})"
+
+    @property
+    def remedy(self) -> str:
+        """How a person has it made, and paid for, another time."""
+        return f"stripe-mavera held release {self.kind.value}/{self.segment_key} has it made anew"
+
+
+def newest(objects: Iterable[StoredObject], kind: Kind, segment_key: str) -> StoredObject | None:
+    """The object that stands for a segment: the newest one, without those that are superseded."""
+    mine = [one for one in objects if (one.kind, one.segment_key) == (kind, segment_key)]
+    live = [one for one in mine if one.status != "superseded"]
+    return max(live, key=lambda one: (one.since, one.spec_version), default=None)
 
 
 def read_objects(connection: sa.Connection, environment: str) -> list[StoredObject]:

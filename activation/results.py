@@ -15,7 +15,7 @@ from activation.account import Account
 from activation.endings import Ended
 from activation.plan_model import Plan
 from activation.policy import Kind
-from activation.registry import StoredObject
+from activation.registry import StoredObject, newest
 from activation.tables import MAVERA_TABLES
 from resources.state.ledger import attempts, intents
 
@@ -99,15 +99,13 @@ def _outcome(row: Ended) -> Row:
 
 
 def _texts(objects: Sequence[StoredObject], kind: Kind, own: Callable[[StoredObject], Row]) -> list[Row]:
-    """Texts of a kind; of each segment the newest one is active, the others are superseded by it."""
+    """Texts of a kind; of each segment the newest one is active, unless released; the others are superseded."""
     mine = [one for one in objects if one.kind is kind]
-    newest: dict[str, StoredObject] = {}
-    for one in sorted(mine, key=lambda one: (one.since, one.spec_version)):
-        newest[one.segment_key] = one
+    counts = {key: newest(mine, kind, key) for key in {one.segment_key for one in mine}}
     return [
         {
             **_common(one),
-            "status": "active" if newest[one.segment_key] is one else "superseded",
+            "status": "active" if counts[one.segment_key] is one else "superseded",
             "result": one.result_status,
             "period": one.spec_version.split(".")[1] if "." in one.spec_version else None,
             **own(one),

@@ -205,7 +205,7 @@ def approval(
         dg.AssetCheckSpec(
             "nothing_waits",
             asset=["mavera", "outcomes"],
-            description="Every planned row is done or unchanged; none failed or waits for a person.",
+            description="Every planned row is done or unchanged, and of use; none failed or waits for a person.",
         ),
     ],
     pool="mavera",
@@ -259,7 +259,7 @@ def _waiting(report: "ApplyReport") -> dg.AssetCheckResult:
     open_rows = Counter(
         f"{row.ending}: {'; '.join(filter(None, (row.reason, row.next_action)))}"
         for row in report.rows
-        if row.ending not in ("done", "unchanged")
+        if row.ending not in ("done", "unchanged") or row.next_action
     )
     told = [f"{count} {what}" for what, count in open_rows.most_common(_MOST_REASONS)]
     if len(open_rows) > _MOST_REASONS:

@@ -343,6 +343,86 @@ def test_a_decision_that_does_not_fit_is_refused(decision: str, key: str, more: 
         _decide(bench, decision, key, **more)
 
 
+# ---- results that are of no use ---------------------------------------------------------------------------------
+_FAILED = {"timing": "async", "outcome": "failed"}
+_MESSAGE = "generation/retention:payment_recovery:mid_market"
+_DRAFT = "case_study/case_study:mid_market:team-plan:TO_50"
+_FIX = "copy_fix/copy_fix:subscription_canceled:team-plan"
+
+
+@pytest.mark.parametrize(
+    ("option", "bad", "good", "brief", "key", "status"),
+    [
+        ("generations", _FAILED, {}, retention(), _MESSAGE, "failed"),
+        ("mave_answer", "question", "draft", case_study(), _DRAFT, "question"),
+        ("response_output", "refusal", "schema", copy_fix(), _FIX, "refused"),
+        ("response_output", "broken_json", "schema", copy_fix(), _FIX, "invalid"),
+    ],
+    ids=["a message that failed", "a question for a draft", "a refused copy fix", "a broken copy fix"],
+)
+def test_a_result_of_no_use_is_told_in_each_run_and_paid_again_only_when_a_person_releases_it(
+    option: str, bad: Any, good: Any, brief: Any, key: str, status: str
+) -> None:
+    bench = Bench(options={option: bad})
+    wanted = [tier(), brief]
+    told = (f"paid for, but of no use ({status})", f"stripe-mavera held release {key} has it made anew")
+    for number, ending in enumerate(("done", "unchanged", "unchanged")):
+        report = bench.refresh(wanted, run_id=f"run-{number}")
+        row = next(one for one in report.rows if one.operation.kind == key.partition("/")[0])
+        assert (row.ending, row.reason, row.next_action) == (ending, *told)
+    calls, spent = len(bench.paid_calls()), bench.run(_spend_month)
+
+    bench.control(options={option: good})
+    assert bench.plan(wanted).credits == 0
+    assert "makes it anew" in _decide(bench, "release", key)
+    assert bench.run(_spend_month) == spent
+    assert bench.refresh(wanted, run_id="run-4").counts == {"done": 1, "unchanged": 1}
+    assert len(bench.paid_calls()) == calls + 1
+    last = bench.refresh(wanted, run_id="run-5")
+    assert [(row.ending, row.next_action) for row in last.rows] == [("unchanged", "")] * 2
+
+
+def test_a_released_voice_is_replaced_and_the_message_that_waited_for_it_is_made() -> None:
+    key, briefs = "brand_voice/brand_voice:default", [tier(), brand_voice(), retention()]
+    bench = Bench(options={"brand_voices": {"outcome": "failed"}})
+    for run_id, ending in (("run-1", "done"), ("run-2", "unchanged")):
+        report = bench.refresh(briefs, run_id=run_id)
+        voice, message = _of(report, "createBrandVoice"), _of(report, "createGeneration")
+        assert (voice.ending, message.ending) == (ending, "skipped")
+        assert key in voice.next_action
+        assert f"held release {key}" in message.reason
+
+    bench.control(options={"brand_voices": {}})
+    _decide(bench, "release", key)
+    assert bench.refresh(briefs, run_id="run-3").counts == {"unchanged": 1, "done": 2}
+    failed, good = [one for one in bench.created() if one["kind"] == "brand_voice"]
+    (made,) = [one for one in bench.created() if one["kind"] == "generation"]
+    assert made["request"]["brand_voice_id"] == good["id"] != failed["id"]
+    assert bench.refresh(briefs, run_id="run-4").counts == {"unchanged": 3}
+
+
+def test_a_voice_with_another_label_stays_until_a_person_releases_it() -> None:
+    bench = Bench()
+    relabelled = [tier(), brand_voice(label="Short and kind")]
+    bench.refresh([tier(), brand_voice()])
+    report = bench.refresh(relabelled, run_id="run-2")
+    said = "changed, but a voice is made once: stripe-mavera held release brand_voice/brand_voice:default"
+    assert report.counts == {"unchanged": 2}
+    assert said in _of(report, "createBrandVoice").reason
+    _decide(bench, "release", "brand_voice/brand_voice:default")
+    assert bench.refresh(relabelled, run_id="run-3").counts == {"unchanged": 1, "done": 1}
+    assert bench.created()[-1]["name"].startswith("Short and kind [")
+
+
+@pytest.mark.parametrize("decision", ["adopt", "resend"])
+@pytest.mark.parametrize("key", [_FIX, "persona/tier:mid_market", "nothing/tier:mid_market"])
+def test_an_object_that_nothing_waits_for_can_only_be_released(decision: str, key: str) -> None:
+    bench = Bench()
+    bench.refresh([tier(), copy_fix()])
+    with pytest.raises(HeldError):
+        _decide(bench, decision, key, remote_id="resp_1")
+
+
 async def _spend_month(account: Account) -> int:
     return account.ledger.spend().month
 
