@@ -317,8 +317,8 @@ def divide_half_up(numerator: nw.Expr, denominator: nw.Expr) -> nw.Expr:
 def to_table(source: nw.LazyFrame[Any] | pa.Table, schema: pa.Schema, *, months: Sequence[str] = ()) -> pa.Table:
     """The result as its declared table, sorted by key. Seconds become times, month numbers first days."""
     key = schema.metadata[b"key"].decode().split(",")
-    # An engine that can spill sorts itself; Arrow sorts what is in memory anyway.
-    sorts = isinstance(source, nw.LazyFrame) and not source.implementation.is_pandas()
+    # DuckDB can spill; Spark would make all rows twice to sort them, and Arrow sorts what is in memory anyway.
+    sorts = isinstance(source, nw.LazyFrame) and source.implementation.is_duckdb()
     if isinstance(source, nw.LazyFrame):
         source = source.select(*schema.names)
         table = rows(source.sort(*key) if sorts else source)

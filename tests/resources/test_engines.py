@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
-from resources.engines import Engine, EngineError, EngineName, check_engine, open_engine
+from resources.engines import EngineError, EngineName, check_engine, open_engine
 from resources.lake import Lake
 from resources.schema import TIMESTAMP, column, table
 from resources.spark import SparkChoices, connector_at_hand, plain_files
@@ -36,9 +36,9 @@ def _lake(folder: Path) -> Lake:
     return lake
 
 
-@pytest.mark.parametrize("engine", [open_engine("pandas"), open_engine("duckdb")], ids=["pandas", "duckdb"])
-def test_a_table_is_read_as_it_was_at_a_version(tmp_path: Path, engine: Engine) -> None:
-    lake = _lake(tmp_path)
+@pytest.mark.parametrize("name", ["pandas", "duckdb"])
+def test_a_table_is_read_as_it_was_at_a_version(tmp_path: Path, name: EngineName) -> None:
+    lake, engine = _lake(tmp_path), open_engine(name)
 
     def read(version: int) -> list[dict[str, Any]]:
         frame: Any = nw.from_native(engine.table(lake, "rows", _WANTED, version=version)).lazy()
@@ -50,12 +50,12 @@ def test_a_table_is_read_as_it_was_at_a_version(tmp_path: Path, engine: Engine) 
     assert read(1) == [{"amount": 3, "id": "c"}]
 
 
-@pytest.mark.parametrize("engine", [open_engine("pandas"), open_engine("duckdb")], ids=["pandas", "duckdb"])
+@pytest.mark.parametrize("name", ["pandas", "duckdb"])
 @pytest.mark.parametrize("files", [(0,), (0, 1)], ids=["old files alone", "old and new files"])
 def test_a_column_that_was_added_later_is_empty_in_older_rows(
-    tmp_path: Path, engine: Engine, files: tuple[int, ...]
+    tmp_path: Path, name: EngineName, files: tuple[int, ...]
 ) -> None:
-    lake = Lake(str(tmp_path))
+    lake, engine = Lake(str(tmp_path)), open_engine(name)
     narrow = pa.table({"id": ["a"], "at": pa.nulls(1, TIMESTAMP)})
     lake.replace("rows", narrow, table("Rows.", [_WIDE.field("id"), _WIDE.field("at")], key=("id",)))
     for number in files:
