@@ -25,6 +25,8 @@ from tests.pipelines.accounts import KEYS, Deployment, at
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _NAMES = tuple(KEYS)
+# As in production: capturing what steps print starts processes, and runs in threads leave theirs behind.
+_NO_LOGS = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
 
 
 @pytest.fixture
@@ -34,7 +36,7 @@ def deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deployment:
 
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as made:
+    with dg.DagsterInstance.local_temp(str(tmp_path), overrides={"compute_logs": _NO_LOGS}) as made:
         yield made
 
 
